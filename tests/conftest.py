@@ -1,0 +1,41 @@
+"""Options and settings that every test folder shares."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# A loaded machine must not turn a slow example into a failure; in CI the same examples run each time.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("mdsdaemon")
+    group.addoption(
+        "--corpus",
+        metavar="DIR",
+        type=Path,
+        default=None,
+        help="folder of encoded Ceph objects, DIR/RELEASE/TYPE/HASH, for the codec tests",
+    )
+    group.addoption(
+        "--mds-kind",
+        choices=("ours", "real", "both"),
+        default="ours",
+        help="which daemon the behaviour tests start: mdsdaemon, ceph-mds (to prove the tests "
+        "themselves against it), or one after the other",
+    )
+
+
+@pytest.fixture(scope="session")
+def corpus(request: pytest.FixtureRequest) -> Path:
+    """The corpus folder given with ``--corpus``; without it the test is skipped."""
+    folder = request.config.getoption("--corpus")
+    if folder is None:
+        pytest.skip("give --corpus DIR to run the codecs on encoded objects of real releases")
+    assert isinstance(folder, Path)
+    assert folder.is_dir(), f"--corpus {folder}: no such folder"
+    return folder.resolve()

@@ -1,0 +1,1 @@
+"""Ceph's metadata server daemon in Python on Trio."""

@@ -1,0 +1,197 @@
+"""What a codec is, and the source text that codecs generate.
+
+A codec does not encode or decode: it *writes the source* of functions that do. ``Gen`` collects
+that source for one function; the schema of a class lets each of its fields' codecs write its lines
+in turn, so that a struct becomes straight-line code. Generated decoders have the shape
+``(b: bytes, o: offset, e: end, f: features) -> (value, offset)`` and keep the invariant
+``o <= e <= len(b)``; encoders have the shape ``(out: bytearray, x: value, f: features)``.
+"""
+
+from __future__ import annotations
+
+import linecache
+import struct
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from mdsdaemon.encoding.errors import DecodeError, short
+
+T = TypeVar("T")
+
+Decoder = Callable[[bytes, int, int, int], tuple[Any, int]]
+Encoder = Callable[[bytearray, Any, int], None]
+
+MAX_ITEMS = 1 << 24
+"""No list in any Ceph type comes near this many entries: more is a forged count."""
+
+
+class Gen:
+    """The source text of one generated function, with the objects it refers to."""
+
+    def __init__(self, type_name: str) -> None:
+        self.type_name = type_name
+        self.field_name = ""
+        self.lines: list[str] = []
+        self.names: dict[str, Any] = {"short": short, "DecodeError": DecodeError}
+        self._depth = 1
+        self._temps = 0
+
+    def line(self, text: str) -> None:
+        """Append one source line at the present depth."""
+        self.lines.append("    " * self._depth + text)
+
+    def indent(self) -> None:
+        """Open a block: the line before ended in a colon."""
+        self._depth += 1
+
+    def dedent(self) -> None:
+        """Close the innermost block."""
+        self._depth -= 1
+
+    def temp(self) -> str:
+        """A local name that no other line uses."""
+        self._temps += 1
+        return f"t{self._temps}"
+
+    def const(self, obj: Any, hint: str = "k") -> str:
+        """The global name under which the generated code sees ``obj``."""
+        for name, known in self.names.items():
+            if known is obj:
+                return name
+        name = f"{hint}_{len(self.names)}"
+        self.names[name] = obj
+        return name
+
+    def where(self) -> str:
+        """The source of the (type, field) pair that errors name."""
+        return repr((self.type_name, self.field_name))
+
+    def need(self, size: str) -> None:
+        """Emit the check that ``size`` more bytes lie before the end."""
+        self.line(f"if o + {size} > e: raise short({self.where()}, o, e, {size})")
+
+    def build(self, head: str, name: str) -> Any:
+        """Compile the collected lines as the function ``name`` with the parameter list ``head``."""
+        source = f"def {name}({head}):\n" + "\n".join(self.lines) + "\n"
+        filename = f"<mdsdaemon codec {self.type_name}.{name}>"
+        linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+        exec(compile(source, filename, "exec"), self.names)
+        return self.names[name]
+
+
+class Codec(Generic[T]):
+    """How values of one type lie in bytes.
+
+    ``fixed`` holds the ``struct`` format characters of a fixed-size codec (joined with those of its
+    neighbours into one ``struct.Struct``), or None. ``min_size`` is the least number of bytes that
+    any value takes: a forged count is refused by it before memory is taken.
+    """
+
+    fixed: str | None = None
+    min_size: int = 0
+    sortable: bool = False
+    """Whether values compare with ``<``: sets and maps of them are then written in order."""
+
+    def load(self, g: Gen, names: list[str]) -> str:
+        """For a fixed codec: the expression of the value from its unpacked parts."""
+        raise NotImplementedError
+
+    def dump(self, g: Gen, expr: str) -> list[str]:
+        """For a fixed codec: the expressions to pack for the value of ``expr``."""
+        raise NotImplementedError
+
+    def gen_decode(self, g: Gen, target: str) -> None:
+        """Emit lines that read one value at ``o`` into ``target`` and advance ``o``."""
+        fixed_decode(g, [(self, target)])
+
+    def gen_encode(self, g: Gen, expr: str) -> None:
+        """Emit lines that append the value of ``expr`` to ``out``."""
+        fixed_encode(g, [(self, expr)])
+
+    def to_plain(self, value: T) -> Any:
+        """The value as CBOR can hold it."""
+        return value
+
+    def from_plain(self, plain: Any) -> T:
+        """The value back from ``to_plain``'s form."""
+        return plain  # type: ignore[no-any-return]
+
+    def decoder(self) -> Decoder:
+        """The generated decode function of this codec alone."""
+        cached = self.__dict__.get("_decoder")
+        if cached is None:
+            g = Gen(type(self).__name__)
+            self.gen_decode(g, "x")
+            g.line("return x, o")
+            cached = self.__dict__["_decoder"] = g.build("b, o, e, f", "decode")
+        return cached  # type: ignore[no-any-return]
+
+    def encoder(self) -> Encoder:
+        """The generated encode function of this codec alone."""
+        cached = self.__dict__.get("_encoder")
+        if cached is None:
+            g = Gen(type(self).__name__)
+            self.gen_encode(g, "x")
+            g.line("return")
+            cached = self.__dict__["_encoder"] = g.build("out, x, f", "encode")
+        return cached  # type: ignore[no-any-return]
+
+
+CodecLike = Codec[T] | type[T]
+"""A codec, or a ``@wire`` class, which is one."""
+
+
+def as_codec(what: Codec[T] | type[T]) -> Codec[T]:
+    """The codec of a ``@wire`` class, or the codec itself.
+
+    Raises:
+        TypeError: ``what`` is neither.
+    """
+    if isinstance(what, Codec):
+        return what
+    codec = what.__dict__.get("__wire__")
+    if not isinstance(codec, Codec):
+        raise TypeError(f"{what!r} is neither a codec nor a @wire class")
+    return codec
+
+
+def struct_of(fmt: str) -> struct.Struct:
+    """The little-endian ``struct.Struct`` of ``fmt``: Ceph's byte order everywhere."""
+    return struct.Struct("<" + fmt)
+
+
+def slots_of(fmt: str) -> int:
+    """How many values a format yields (each character one; counts only before ``s``)."""
+    return sum(1 for ch in fmt if not ch.isdigit())
+
+
+def fixed_decode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
+    """Emit one ``unpack_from`` for a run of fixed codecs, each into its target."""
+    fmt = "".join(codec.fixed or "" for codec, _ in run)
+    packer = struct_of(fmt)
+    if packer.size:
+        g.need(str(packer.size))
+    loads: list[tuple[str, str]] = []
+    names: list[str] = []
+    for codec, target in run:
+        parts = [g.temp() for _ in range(slots_of(codec.fixed or ""))]
+        names += parts
+        loads.append((target, codec.load(g, parts)))
+    direct = {expr: target for target, expr in loads if expr in names}
+    if names:
+        left = ", ".join(direct.get(name, name) for name in names)
+        g.line(f"{left}, = {g.const(packer.unpack_from, 'unpack')}(b, o)")
+        g.line(f"o += {packer.size}")
+    for target, expr in loads:
+        if direct.get(expr) != target:
+            g.line(f"{target} = {expr}")
+
+
+def fixed_encode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
+    """Emit one ``pack`` for a run of fixed codecs."""
+    fmt = "".join(codec.fixed or "" for codec, _ in run)
+    parts: list[str] = []
+    for codec, expr in run:
+        parts += codec.dump(g, expr)
+    if parts:
+        g.line(f"out += {g.const(struct_of(fmt).pack, 'pack')}({', '.join(parts)})")

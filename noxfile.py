@@ -1,0 +1,61 @@
+"""What checks the project: `nox` runs lint, types, tests and real-ceph; `nox -s bench` measures.
+
+The sessions run in the environment that nox itself is installed in (no environment per session):
+`pip install -e '.[dev]'` has put everything there, so a run costs what its checks cost, and what is
+tested is what was installed. Arguments after `--` go to pytest, or to the bench:
+
+    nox -- --corpus DIR                       the codecs also on a corpus of encoded objects
+    nox -s real-ceph -- --mds-kind both       the behaviour tests also on ceph-mds itself
+    nox -s tests -- tests/unit -k frames -x
+"""
+
+import sys
+
+import nox
+
+nox.needs_version = ">=2024.4"
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "tests", "real-ceph"]
+nox.options.error_on_external_run = False
+
+# Without a virtual environment of its own a session finds programs on PATH, which need not hold
+# this environment's; its interpreter is the one way to name it for sure.
+PYTHON = (sys.executable, "-m")
+
+
+def _paths(session: nox.Session, default: str) -> list[str]:
+    """pytest's arguments: those given, and ``default`` unless they name tests themselves."""
+    given = list(session.posargs)
+    return given if any(arg.startswith("tests") for arg in given) else [default, *given]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and format."""
+    session.run(*PYTHON, "ruff", "check", ".")
+    session.run(*PYTHON, "ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy, strict, over everything."""
+    session.run(*PYTHON, "mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """What needs nothing but Python: sans-IO units, and trio on a virtual clock."""
+    session.run(*PYTHON, "pytest", "-m", "not real", *_paths(session, "tests"))
+
+
+@nox.session(name="real-ceph")
+def real_ceph(session: nox.Session) -> None:
+    """Against Ceph's own daemons on loopback; two processes, as most of the time is waiting."""
+    parallel = () if "-n" in session.posargs else ("-n", "2", "--dist", "loadfile")
+    session.run(*PYTHON, "pytest", "-m", "real", *parallel, *_paths(session, "tests/real"))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Figures beside ceph-mds, and of the codecs and the messenger."""
+    session.run(*PYTHON, "bench", *session.posargs)

@@ -1,0 +1,120 @@
+"""Fixtures of the tests against real Ceph daemons.
+
+Every test in this folder is marked ``real`` unless it says otherwise. Where Ceph's packages are
+missing they are skipped with a sentence; in CI (environment CI set) that is a failure instead.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.real.cluster import Mds, RealCluster, missing_programs
+
+_HERE = Path(__file__).parent
+_running: list[RealCluster] = []  # those whose logs a failing test's report quotes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.real)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes ``mds_kind`` runs once for each daemon that --mds-kind names."""
+    if "mds_kind" in metafunc.fixturenames:
+        asked = metafunc.config.getoption("--mds-kind")
+        metafunc.parametrize("mds_kind", ["ours", "real"] if asked == "both" else [asked])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failing test's report carries what each daemon wrote while the test ran."""
+    report = yield
+    if report.failed:
+        for cluster in _running:
+            report.sections.append((f"daemons of {cluster.root}", cluster.fresh_logs()))
+    return report
+
+
+@pytest.fixture(scope="session")
+def real_ceph() -> None:
+    """Ceph's programs are here; else the test is skipped, in CI failed."""
+    missing = missing_programs()
+    if not missing:
+        return
+    sentence = f"needs Ceph 16's Debian packages; not found: {', '.join(missing)}"
+    if os.environ.get("CI"):
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+class _Started:
+    """A cluster that a fixture hands out, registered for the reports while it runs."""
+
+    def __init__(self, cluster: RealCluster) -> None:
+        self.cluster = cluster
+
+    def __enter__(self) -> RealCluster:
+        self.cluster.start()
+        _running.append(self.cluster)
+        return self.cluster
+
+    def __exit__(self, *_: object) -> None:
+        _running.remove(self.cluster)
+        self.cluster.stop()
+
+
+# Beacons come quickly and patience is short, so that a check of the grace takes seconds.
+_QUICK = {"mds_beacon_interval": "1", "mds_beacon_grace": "6"}
+
+
+@pytest.fixture(scope="session")
+def _shared_cluster(real_ceph: None) -> Iterator[RealCluster]:
+    with _Started(RealCluster(options=_QUICK)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(_shared_cluster: RealCluster) -> Iterator[RealCluster]:
+    """One monitor (crc), shared by the session; no MDS in its map when a test begins or ends.
+
+    mds_beacon_interval is 1 s and mds_beacon_grace 6 s; all else is Ceph's default.
+    """
+    _shared_cluster.mark_logs()
+    yield _shared_cluster
+    _shared_cluster.reset()
+
+
+@pytest.fixture(scope="session")
+def _shared_osd_cluster(real_ceph: None) -> Iterator[RealCluster]:
+    with _Started(RealCluster(osd=True, options=_QUICK)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def osd_cluster(_shared_osd_cluster: RealCluster) -> Iterator[RealCluster]:
+    """As ``cluster``, with an OSD: what ceph-mds needs to become active."""
+    _shared_osd_cluster.mark_logs()
+    yield _shared_osd_cluster
+    _shared_osd_cluster.reset()
+
+
+@pytest.fixture
+def new_cluster(real_ceph: None) -> Iterator[Callable[[RealCluster], RealCluster]]:
+    """Starts the cluster given to it, for this test alone (its monitors may be killed)."""
+    with ExitStack() as stack:
+        yield lambda cluster: stack.enter_context(_Started(cluster))
+
+
+@pytest.fixture
+def mds(cluster: RealCluster, mds_kind: str) -> Mds:
+    """mds.a on ``cluster``, up:standby."""
+    daemon = cluster.start_mds(mds_kind, "a")
+    daemon.wait_standby()
+    return daemon

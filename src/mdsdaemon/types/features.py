@@ -53,6 +53,7 @@ OSDHASHPSPOOL = _bit(30)
 SERVER_REEF = _bit(31, 3)
 STRETCH_MODE = _bit(32, 3)
 SERVER_QUINCY = _bit(33, 3)
+RANGE_BLOCKLIST = _bit(34, 3)
 OSD_CACHEPOOL = _bit(35)
 CRUSH_V2 = _bit(36)
 EXPORT_PEER = _bit(37)
@@ -130,7 +131,14 @@ FEATURES_PACIFIC = (
     | SERVER_PACIFIC
     | OSD_FIXED_COLLECTION_LIST
 )
-"""What a Pacific daemon advertises (CEPH_FEATURES_SUPPORTED_DEFAULT), and so what we do."""
+"""The feature set of Pacific 16.2.0 (CEPH_FEATURES_SUPPORTED_DEFAULT): how we encode."""
+
+FEATURES_ADVERTISED = FEATURES_PACIFIC | RANGE_BLOCKLIST
+"""What we tell peers.
+
+16.2.15 advertises bit 31 besides, in its first meaning (MON_SINGLE_PAXOS), which nothing tests any
+more. We leave it out: to Reef and later that bit says SERVER_REEF, which we do not speak.
+"""
 
 
 def has(features: int, mask: int) -> bool:

@@ -1,0 +1,125 @@
+"""Messages: a schema whose version stands in the message header, and a registry by type code.
+
+A message's ``front`` segment holds its payload, encoded by its schema; ``middle`` and ``data`` are
+opaque segments beside it. Sequence numbers, priorities and the like belong to the header.
+
+Format: ceph/ceph, src/msg/Message.h and .cc (decode_message), src/include/msgr.h (Pacific).
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+import attrs
+
+from mdsdaemon.encoding import DecodeError, encode, field, wire, wire_codec
+from mdsdaemon.types.entity import PeerName
+
+M = TypeVar("M", bound="Message")
+
+PRIO_LOW = 64
+PRIO_DEFAULT = 127
+PRIO_HIGH = 196
+PRIO_HIGHEST = 255
+
+TYPES: dict[int, type["Message"]] = {}
+"""Message classes by type code."""
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(field, attrs.field))
+def _base(cls: type[M]) -> type[M]:
+    return attrs.define(cls, slots=True, eq=True, kw_only=True)
+
+
+@_base
+class Message:
+    """What every message has beside its payload.
+
+    Attributes:
+        tid: the sender's transaction number, echoed in the reply.
+        priority: order of sending, higher first (127 is usual).
+        data, middle: segments beside the payload.
+        header_version: the payload's version, as received.
+        source: who sent it, by type and number; None for one of ours.
+        connection: the connection it came by; None for one of ours.
+        recv_stamp: monotonic seconds of its arrival.
+    """
+
+    TYPE: ClassVar[int] = 0
+
+    tid: int = attrs.field(default=0, eq=False)
+    priority: int = attrs.field(default=PRIO_DEFAULT, eq=False, repr=False)
+    data: bytes = attrs.field(default=b"", repr=False)
+    middle: bytes = attrs.field(default=b"", repr=False)
+    header_version: int = attrs.field(default=0, eq=False, repr=False)
+    source: PeerName | None = attrs.field(default=None, eq=False)
+    connection: Any = attrs.field(default=None, eq=False, repr=False)
+    recv_stamp: float = attrs.field(default=0.0, eq=False, repr=False)
+
+
+@dataclass_transform(field_specifiers=(field, attrs.field))
+def message(
+    type_code: int,
+    *,
+    v: int = 1,
+    compat: int = 0,
+    versions: tuple[tuple[int, int, int], ...] = (),
+) -> Callable[[type[M]], type[M]]:
+    """Make a subclass of ``Message`` the message of ``type_code``.
+
+    Args:
+        v, compat: HEAD_VERSION and COMPAT_VERSION of Ceph's class.
+        versions: ``((feature mask, v, compat), …)`` where what is written depends on the peer.
+    """
+
+    def build(cls: type[M]) -> type[M]:
+        cls.TYPE = type_code
+        table = versions or ((0, v, compat),)
+        made = wire(envelope="header", versions=table)(cls)
+        TYPES[type_code] = made
+        return made
+
+    return build
+
+
+def encode_message(msg: Message, features: int) -> tuple[int, int, bytes]:
+    """(header version, compat version, front) of ``msg`` for a peer with ``features``.
+
+    Raises:
+        EncodeError: a field's value does not fit.
+    """
+    codec = wire_codec(type(msg))
+    version, compat = codec.pick(features)
+    return version, compat, encode(codec, msg, features, version=version)
+
+
+def decode_message(
+    type_code: int,
+    version: int,
+    compat: int,
+    front: bytes,
+    middle: bytes,
+    data: bytes,
+    features: int,
+) -> Message:
+    """The message of a received frame; bytes after what we know of its front are skipped.
+
+    Raises:
+        DecodeError: unknown type, a compat version newer than ours, or bytes that do not decode.
+    """
+    cls = TYPES.get(type_code)
+    if cls is None:
+        raise DecodeError("Message", "type", 0, f"unknown message type {type_code}")
+    codec = wire_codec(cls)
+    if compat > codec.newest:
+        why = f"needs version {compat}, {codec.newest} is known here"
+        raise DecodeError(cls.__name__, "", 0, why)
+    msg: Message = codec.decode_body(version)(front, 0, len(front), features)[0]
+    msg.header_version = version
+    msg.middle = middle
+    msg.data = data
+    return msg
+
+
+def payload_summary(msg: Message) -> str:
+    """The message's name and transaction number, for logs: never its contents."""
+    return f"{type(msg).__name__} tid {msg.tid}" if msg.tid else type(msg).__name__

@@ -10,11 +10,39 @@ Numbers: ceph/ceph, src/include/ceph_fs.h (CEPH_AUTH_*, CEPH_CON_MODE_*) and src
 
 from __future__ import annotations
 
+import errno as errnos
+import os
 from typing import Final
 
 from attrs import define, field
 
+from mdsdaemon.cephx.auth import AuthCapsInfo
 from mdsdaemon.types.entity import EntityName
+
+__all__ = [
+    "AUTH_METHOD_NAMES",
+    "AUTH_MODE_AUTHORIZER",
+    "AUTH_MODE_AUTHORIZER_MAX",
+    "AUTH_MODE_MON",
+    "AUTH_MODE_MON_MAX",
+    "AUTH_MODE_NONE",
+    "CEPH_AUTH_CEPHX",
+    "CEPH_AUTH_GSS",
+    "CEPH_AUTH_NONE",
+    "CEPH_AUTH_UNKNOWN",
+    "CEPH_CON_MODE_CRC",
+    "CEPH_CON_MODE_SECURE",
+    "CEPH_CON_MODE_UNKNOWN",
+    "CON_MODE_NAMES",
+    "AuthBadMethod",
+    "AuthCapsInfo",
+    "AuthDone",
+    "AuthError",
+    "AuthKeys",
+    "AuthMore",
+    "AuthRequest",
+    "PeerIdentity",
+]
 
 CEPH_AUTH_UNKNOWN: Final = 0
 CEPH_AUTH_NONE: Final = 1
@@ -50,9 +78,13 @@ class AuthError(Exception):
     """Authentication failed; ``errno`` is positive, ``text`` one sentence fit for a log line."""
 
     def __init__(self, errno: int, text: str) -> None:
-        super().__init__(text)
+        super().__init__(errno, text)
         self.errno = errno
         self.text = text
+
+    def __str__(self) -> str:
+        name = errnos.errorcode.get(self.errno, str(self.errno))
+        return f"{self.text} ({name}: {os.strerror(self.errno)})"
 
 
 @define(frozen=True)
@@ -66,18 +98,6 @@ class AuthKeys:
 
     session_key: bytes = field(default=b"", repr=False)
     connection_secret: bytes = field(default=b"", repr=False)
-
-
-@define(frozen=True)
-class AuthCapsInfo:
-    """What a ticket allows its holder on a service: everything, or an encoded caps string.
-
-    ``caps`` is the bufferlist of the ticket as it came: for the mds an encoded string
-    (u32 length, text).
-    """
-
-    allow_all: bool = False
-    caps: bytes = b""
 
 
 @define(frozen=True)

@@ -9,108 +9,52 @@ src/auth/AuthClient.h, src/auth/AuthServer.h (Pacific)
 
 from __future__ import annotations
 
-import errno
-import os
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import field, frozen
+from mdsdaemon.cephx.plug import (
+    CEPH_AUTH_CEPHX,
+    CEPH_AUTH_NONE,
+    CEPH_AUTH_UNKNOWN,
+    CEPH_CON_MODE_CRC,
+    CEPH_CON_MODE_SECURE,
+    CEPH_CON_MODE_UNKNOWN,
+    AuthBadMethod,
+    AuthCapsInfo,
+    AuthDone,
+    AuthError,
+    AuthKeys,
+    AuthMore,
+    AuthRequest,
+    PeerIdentity,
+)
 
 if TYPE_CHECKING:
-    from mdsdaemon.types.entity import EntityAddrVec, EntityName
+    from mdsdaemon.types.entity import EntityAddrVec
 
-CEPH_AUTH_UNKNOWN = 0
-CEPH_AUTH_NONE = 1
-CEPH_AUTH_CEPHX = 2
-
-CEPH_CON_MODE_UNKNOWN = 0
-CEPH_CON_MODE_CRC = 1
-CEPH_CON_MODE_SECURE = 2
+__all__ = [
+    "CEPH_AUTH_CEPHX",
+    "CEPH_AUTH_NONE",
+    "CEPH_AUTH_UNKNOWN",
+    "CEPH_CON_MODE_CRC",
+    "CEPH_CON_MODE_SECURE",
+    "CEPH_CON_MODE_UNKNOWN",
+    "SECURE_CONNECTION_SECRET_LEN",
+    "AuthBadMethod",
+    "AuthCapsInfo",
+    "AuthDone",
+    "AuthError",
+    "AuthKeys",
+    "AuthMore",
+    "AuthRequest",
+    "AuthVerdict",
+    "Authenticator",
+    "ClientAuth",
+    "PeerIdentity",
+    "ServerAuth",
+]
 
 SECURE_CONNECTION_SECRET_LEN = 40
 """Bytes of `AuthKeys.connection_secret` that secure mode takes: a key of 16, two nonces of 12."""
-
-
-class AuthError(Exception):
-    """Authentication failed; the connection ends.
-
-    `errno` is positive (EACCES, EOPNOTSUPP, ...), `text` says who was refused and why.
-    """
-
-    def __init__(self, errno_: int, text: str) -> None:
-        super().__init__(errno_, text)
-        self.errno = errno_
-        self.text = text
-
-    def __str__(self) -> str:
-        name = errno.errorcode.get(self.errno, str(self.errno))
-        return f"{self.text} ({name}: {os.strerror(self.errno)})"
-
-
-@frozen
-class AuthRequest:
-    """Client → server: the method tried, connection modes in order of preference, its payload."""
-
-    method: int
-    modes: list[int]
-    payload: bytes = field(repr=False)
-
-
-@frozen
-class AuthKeys:
-    """What both sides hold once authentication is done; both empty under method none.
-
-    `session_key` signs the handshake (HMAC-SHA256), `connection_secret` feeds secure mode and
-    must then hold at least SECURE_CONNECTION_SECRET_LEN bytes.
-    """
-
-    session_key: bytes = field(default=b"", repr=False)
-    connection_secret: bytes = field(default=b"", repr=False)
-
-
-@frozen
-class AuthCapsInfo:
-    """Capabilities granted to a peer by its ticket: allow_all, or the encoded caps string."""
-
-    allow_all: bool = False
-    caps: bytes = b""
-
-
-@frozen
-class PeerIdentity:
-    """Who the peer has proved to be."""
-
-    entity_name: EntityName
-    global_id: int
-    caps: AuthCapsInfo
-    auth_method: int
-
-
-@frozen
-class AuthMore:
-    """Server's verdict: another round is needed, `payload` goes to the client."""
-
-    payload: bytes = field(repr=False)
-
-
-@frozen
-class AuthDone:
-    """Server's verdict: accepted. `con_mode` is the mode chosen among those the client offered."""
-
-    global_id: int
-    con_mode: int
-    payload: bytes = field(repr=False)
-    keys: AuthKeys
-    identity: PeerIdentity
-
-
-@frozen
-class AuthBadMethod:
-    """Server's verdict: refused with `result` (-errno); the client may try one of `methods`."""
-
-    result: int
-    methods: list[int]
-    modes: list[int]
-
 
 AuthVerdict = AuthMore | AuthDone | AuthBadMethod
 

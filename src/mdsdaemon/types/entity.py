@@ -276,8 +276,13 @@ class EntityAddrVec:
             ValueError: the text is not a list of addresses.
         """
         body = text.strip()
-        if body.startswith("[") and body.endswith("]") and body[1:2] in ("v", "a", "["):
-            body = body[1:-1]
+        if body.startswith("["):
+            try:
+                return cls((EntityAddr.parse(body, default_type),))
+            except ValueError:
+                # not one IPv6 address, so the brackets are the list's
+                if body.endswith("]"):
+                    body = body[1:-1]
         parts = [part for part in body.split(",") if part.strip()]
         return cls(tuple(EntityAddr.parse(part, default_type) for part in parts))
 

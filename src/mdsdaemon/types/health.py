@@ -1,6 +1,7 @@
 """Health that a metadata server reports in its beacons, and health checks of the monitor.
 
-Format: ceph/ceph, src/messages/MMDSBeacon.h, src/include/health.h, src/mon/health_check.h (Pacific).
+Format: ceph/ceph, src/messages/MMDSBeacon.h, src/include/health.h, src/mon/health_check.h
+(Pacific).
 """
 
 from enum import IntEnum

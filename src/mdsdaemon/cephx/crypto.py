@@ -135,17 +135,22 @@ def seal(codec: Codec[T] | type[T], value: T, key: CryptoKey) -> bytes:
     return key.encrypt(_SEAL_HEAD + encode(codec, value))
 
 
-def unseal(codec: Codec[T] | type[T], sealed: bytes, key: CryptoKey, *, strict: bool = False) -> T:
-    """The value that ``seal`` encrypted; ``strict`` refuses bytes after it.
+def open_sealed(sealed: bytes, key: CryptoKey) -> bytes:
+    """The encoding that ``seal`` encrypted; raises DecodeError as ``unseal`` does."""
+    plain = key.decrypt(sealed)
+    size = len(_SEAL_HEAD)
+    if plain[1:size] != _SEAL_HEAD[1:]:
+        raise DecodeError("CephX", "magic", 1, "does not decrypt with this key")
+    return plain[size:]
+
+
+def unseal(codec: Codec[T] | type[T], sealed: bytes, key: CryptoKey) -> T:
+    """The value that ``seal`` encrypted; bytes after it are what a newer release added.
 
     Raises:
         DecodeError: another key was used, or the bytes were altered where that shows.
     """
-    plain = key.decrypt(sealed)
-    head = plain[: len(_SEAL_HEAD)]
-    if head[1:] != _SEAL_HEAD[1:]:
-        raise DecodeError("CephX", "magic", 1, "does not decrypt with this key")
-    return decode(codec, plain[len(_SEAL_HEAD) :], partial=not strict)
+    return decode(codec, open_sealed(sealed, key), partial=True)
 
 
 def put_sealed(codec: Codec[T] | type[T], value: T, key: CryptoKey) -> bytes:

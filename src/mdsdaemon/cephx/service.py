@@ -45,7 +45,7 @@ from mdsdaemon.cephx.wire import (
     CephXServiceTicketInfo,
     CephXTicketBlob,
 )
-from mdsdaemon.encoding import Cursor, DecodeError
+from mdsdaemon.encoding import Cursor, DecodeError, decode, encode, wire_codec
 from mdsdaemon.types.entity import EntityName, type_name
 from mdsdaemon.types.utime import NSEC
 

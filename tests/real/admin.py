@@ -67,11 +67,11 @@ class AdminConnection:
             self._proc.stdin.flush()
             return self._read()
 
-    def mon(self, prefix: str, **arguments: object) -> Reply:
+    def mon(self, prefix: str, /, **arguments: object) -> Reply:
         """One monitor command, its output as JSON where the monitor offers that."""
         return self._ask(op="mon", target="", cmd={"prefix": prefix, "format": "json", **arguments})
 
-    def tell(self, target: str, prefix: str, **arguments: object) -> Reply:
+    def tell(self, target: str, prefix: str, /, **arguments: object) -> Reply:
         """One command to the MDS ``target`` (a name, a gid or a rank), as `ceph tell` sends it."""
         cmd = {"prefix": prefix, "format": "json", **arguments}
         return self._ask(op="tell", target=target, cmd=cmd)
@@ -84,7 +84,7 @@ class AdminConnection:
                 pipe.close()
 
 
-def asok(path: Path, prefix: str, timeout: float = 10, **arguments: object) -> bytes:
+def asok(path: Path, prefix: str, /, *, timeout: float = 10, **arguments: object) -> bytes:
     """The raw reply of the admin socket at ``path`` to one command.
 
     Format: a JSON object and NUL there, a big-endian u32 length and that many bytes back

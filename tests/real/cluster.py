@@ -14,7 +14,7 @@ import tempfile
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.real.admin import AdminConnection, CommandError, Reply, asok
 from tests.real.daemons import Daemon, wait_for
@@ -61,6 +61,13 @@ mon data avail warn = 1
 mon data avail crit = 1
 """
 
+# The tools that the tests call leave no logs or sockets among the daemons'.
+_CLIENT = """\
+[client]
+log file =
+admin socket =
+"""
+
 
 class PortTakenError(Exception):
     """A monitor found its port taken; the start is tried again with others."""
@@ -84,7 +91,7 @@ class Mds(Daemon):
         stderr = cluster.root / "log" / f"mds.{label}.err"
         super().__init__(f"mds.{label} ({kind})", argv, cluster.env, stderr, log)
 
-    def asok(self, prefix: str, **arguments: object) -> Any:
+    def asok(self, prefix: str, /, **arguments: Any) -> Any:
         """One command on the admin socket, its output as parsed JSON."""
         return json.loads(asok(self.asok_path, prefix, format="json", **arguments))
 
@@ -191,7 +198,7 @@ class RealCluster:
             key = name.replace("_", " ")
             lines = [line for line in text.splitlines() if line.partition(" = ")[0] != key]
             text = "\n".join([*lines, f"{key} = {value}", ""])
-        path.write_text(text)
+        path.write_text(text + _CLIENT)
         return path
 
     def _make_monitors(self) -> None:
@@ -225,7 +232,7 @@ class RealCluster:
         if hasattr(self, "root"):
             shutil.rmtree(self.root, ignore_errors=True)
 
-    def __enter__(self) -> "RealCluster":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -348,14 +355,14 @@ class RealCluster:
         assert self._admin is not None, "the cluster is not started"
         return self._admin
 
-    def mon(self, prefix: str, **arguments: object) -> Any:
+    def mon(self, prefix: str, /, **arguments: object) -> Any:
         """A monitor command over a connection that stays open (milliseconds); parsed output."""
         reply = self.admin.mon(prefix, **arguments)
         if reply.r < 0:
             raise CommandError(prefix, reply.r, reply.out, reply.err)
         return _parse(reply.out) if reply.out.strip() else None
 
-    def tell(self, target: str, prefix: str, **arguments: object) -> Reply:
+    def tell(self, target: str, prefix: str, /, **arguments: object) -> Reply:
         """`ceph tell mds.TARGET` over a connection that stays open."""
         return self.admin.tell(target, prefix, **arguments)
 
@@ -378,9 +385,7 @@ class RealCluster:
         """A file system with its two pools (which it keeps from an earlier one of that name)."""
         for pool in (f"{name}.meta", f"{name}.data"):
             self.mon("osd pool create", pool=pool, pg_num=1)
-        self.mon(
-            "fs new", fs_name=name, metadata=f"{name}.meta", data=f"{name}.data", force=True
-        )
+        self.mon("fs new", fs_name=name, metadata=f"{name}.meta", data=f"{name}.data", force=True)
 
     # Reports
 
@@ -402,7 +407,7 @@ def _parse(text: str) -> Any:
 
 
 def main() -> None:
-    """`python -m tests.real.cluster [osd] [mgr] [mds]`: a cluster to try things with, until Ctrl-C."""
+    """`python -m tests.real.cluster [osd] [mgr] [mds]`: one to try things with, until Ctrl-C."""
     asked = sys.argv[1:]
     with RealCluster(osd="osd" in asked, mgr="mgr" in asked) as cluster:
         if "mds" in asked:

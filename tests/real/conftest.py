@@ -6,11 +6,10 @@ missing they are skipped with a sentence; in CI (environment CI set) that is a f
 
 import os
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-
 from tests.real.cluster import Mds, RealCluster, missing_programs
 
 _HERE = Path(__file__).parent
@@ -54,29 +53,29 @@ def real_ceph() -> None:
     pytest.skip(sentence)
 
 
-class _Started:
-    """A cluster that a fixture hands out, registered for the reports while it runs."""
-
-    def __init__(self, cluster: RealCluster) -> None:
-        self.cluster = cluster
-
-    def __enter__(self) -> RealCluster:
-        self.cluster.start()
-        _running.append(self.cluster)
-        return self.cluster
-
-    def __exit__(self, *_: object) -> None:
-        _running.remove(self.cluster)
-        self.cluster.stop()
+@contextmanager
+def started(cluster: RealCluster) -> Iterator[RealCluster]:
+    """The cluster up within the block, and its logs in the reports of tests that fail in it."""
+    with cluster:
+        _running.append(cluster)
+        try:
+            yield cluster
+        finally:
+            _running.remove(cluster)
 
 
-# Beacons come quickly and patience is short, so that a check of the grace takes seconds.
-_QUICK = {"mds_beacon_interval": "1", "mds_beacon_grace": "6"}
+# Beacons come quickly and patience is short, so that a check of the grace takes seconds; and the
+# monitor does not gather changes for up to a second before it makes a new map.
+QUICK = {
+    "mds_beacon_interval": "1",
+    "mds_beacon_grace": "6",
+    "paxos_propose_interval": "0.1",
+}
 
 
 @pytest.fixture(scope="session")
 def _shared_cluster(real_ceph: None) -> Iterator[RealCluster]:
-    with _Started(RealCluster(options=_QUICK)) as cluster:
+    with started(RealCluster(options=QUICK)) as cluster:
         yield cluster
 
 
@@ -84,7 +83,7 @@ def _shared_cluster(real_ceph: None) -> Iterator[RealCluster]:
 def cluster(_shared_cluster: RealCluster) -> Iterator[RealCluster]:
     """One monitor (crc), shared by the session; no MDS in its map when a test begins or ends.
 
-    mds_beacon_interval is 1 s and mds_beacon_grace 6 s; all else is Ceph's default.
+    The options of QUICK are set; all else is Ceph's default.
     """
     _shared_cluster.mark_logs()
     yield _shared_cluster
@@ -93,7 +92,7 @@ def cluster(_shared_cluster: RealCluster) -> Iterator[RealCluster]:
 
 @pytest.fixture(scope="session")
 def _shared_osd_cluster(real_ceph: None) -> Iterator[RealCluster]:
-    with _Started(RealCluster(osd=True, options=_QUICK)) as cluster:
+    with started(RealCluster(osd=True, options=QUICK)) as cluster:
         yield cluster
 
 
@@ -109,7 +108,7 @@ def osd_cluster(_shared_osd_cluster: RealCluster) -> Iterator[RealCluster]:
 def new_cluster(real_ceph: None) -> Iterator[Callable[[RealCluster], RealCluster]]:
     """Starts the cluster given to it, for this test alone (its monitors may be killed)."""
     with ExitStack() as stack:
-        yield lambda cluster: stack.enter_context(_Started(cluster))
+        yield lambda cluster: stack.enter_context(started(cluster))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Daemons as children in the foreground: started, watched, and gone when the tests are."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -9,10 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+_POLL = re.compile(
+    r'"prefix": "(fs dump|mon_status)"'
+)  # what the tests themselves ask all the time
 
 
 def wait_for(condition: Callable[[], T], timeout: float, what: str, *, every: float = 0.02) -> T:
-    """The first true value of ``condition()``; AssertionError with the last one after ``timeout``."""
+    """The first true value of ``condition()``; AssertionError after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
@@ -106,7 +110,8 @@ class Daemon:
             with log.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(begin, size - most))
-                text = file.read().decode(errors="replace").strip()
+                lines = file.read().decode(errors="replace").splitlines()
+            text = "\n".join(line for line in lines if line and not _POLL.search(line))
             if text:
                 parts.append(f"--- {log.name}\n{text}")
         return "\n".join(parts)

@@ -9,6 +9,7 @@ import os
 import random
 import socket
 from types import TracebackType
+from typing import Self
 
 # Below the kernel's range for outgoing connections, above the 6800-7300 that Ceph's daemons take.
 _FIRST, _LAST = 20000, 31999
@@ -74,7 +75,7 @@ class PortHold:
         for lock in self._locks:
             lock.close()
 
-    def __enter__(self) -> "PortHold":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -107,7 +107,7 @@ class Session:
 
     state: SessionState = SessionState.CONNECTING
     wire: Wire | None = field(default=None, repr=False)
-    lossy: bool = False
+    lossy: bool = field(init=False)
     peer_name: PeerName | None = None
     identity: PeerIdentity | None = None
     features: int = 0
@@ -128,8 +128,12 @@ class Session:
     _sent: deque[_Queued] = field(factory=deque, repr=False, init=False)
     _unacked_bytes: int = field(default=0, init=False)
 
+    key: EntityAddrVec = field(init=False, repr=False)
+    """The peer's addresses as they were when the session was made: the registry's key."""
+
     def __attrs_post_init__(self) -> None:
         self.lossy = self.policy.lossy
+        self.key = self.peer_addrs
 
     # ---- sending ----
 

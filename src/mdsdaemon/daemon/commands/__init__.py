@@ -1,0 +1,1 @@
+"""The commands of `ceph tell` and of the admin socket: one table, one way to run them."""

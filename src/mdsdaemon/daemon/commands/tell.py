@@ -1,0 +1,69 @@
+"""Commands that came by message: kept in a bounded queue, run in the daemon's nursery.
+
+Dispatch is synchronous and must not wait for a command; the answer is sent when it is done.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections import deque
+
+import trio
+
+from mdsdaemon.daemon.commands.executor import CommandExecutor
+from mdsdaemon.messages.formatter import Result
+from mdsdaemon.messages.mds import MCommand, MCommandReply
+
+MAX_QUEUED = 256
+MAX_RUNNING = 16
+
+
+def reply_to(msg: MCommand, result: Result) -> None:
+    """Send the answer over the connection that the command came by."""
+    if msg.connection is None:
+        return
+    reply = MCommandReply(r=result.r, rs=result.error)
+    reply.tid = msg.tid
+    reply.data = result.out
+    msg.connection.send_message(reply)
+
+
+class TellQueue:
+    """Runs commands in the order of their arrival, up to MAX_RUNNING at a time."""
+
+    def __init__(self, executor: CommandExecutor, log: logging.Logger) -> None:
+        self._executor = executor
+        self._log = log
+        self._waiting: deque[MCommand] = deque()
+        self._changed = trio.lowlevel.ParkingLot()
+
+    def queue_tell_command(self, msg: MCommand) -> None:
+        """Take a command; when too many wait, its sender is told to come back."""
+        if len(self._waiting) >= MAX_QUEUED:
+            self._log.warning("refusing a command: %d are waiting already", MAX_QUEUED)
+            reply_to(msg, Result(-errno.EBUSY, "too many commands are waiting; try again", b""))
+            return
+        self._waiting.append(msg)
+        self._changed.unpark()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run commands until cancelled."""
+        places = trio.CapacityLimiter(MAX_RUNNING)
+        async with trio.open_nursery() as nursery:
+            task_status.started()
+            while True:
+                while not self._waiting:
+                    await self._changed.park()
+                msg = self._waiting.popleft()
+                place = object()
+                await places.acquire_on_behalf_of(place)
+                nursery.start_soon(self._run_one, msg, places, place)
+
+    async def _run_one(
+        self, msg: MCommand, places: trio.CapacityLimiter, place: object
+    ) -> None:
+        try:
+            reply_to(msg, await self._executor.execute(msg.cmd, msg.data))
+        finally:
+            places.release_on_behalf_of(place)

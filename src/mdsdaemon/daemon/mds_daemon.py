@@ -1,0 +1,484 @@
+"""MDSDaemon: a metadata server daemon as the monitors, the managers and `ceph tell` know it.
+
+One object is one instance: one gid, one nonce, one life. Its methods have the names of ceph-mds.
+State changes are synchronous; `run` (in `lifecycle`) does the awaiting around them.
+
+Behaviour: ceph/ceph, src/mds/MDSDaemon.cc (Pacific)
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from mdsdaemon.daemon import map_handling, sessions, status
+from mdsdaemon.daemon.beacon import Beacon
+from mdsdaemon.daemon.commands.executor import CommandExecutor
+from mdsdaemon.daemon.commands.mds_commands import MDSCommands
+from mdsdaemon.daemon.commands.table import MDS_COMMANDS
+from mdsdaemon.daemon.commands.tell import TellQueue, reply_to
+from mdsdaemon.daemon.heartbeat import HeartbeatMap
+from mdsdaemon.daemon.outcome import DaemonAbort, End, Outcome
+from mdsdaemon.daemon.sys_info import collect_sys_info
+from mdsdaemon.encoding import DecodeError, decode
+from mdsdaemon.maps.mds_map import MDSMap
+from mdsdaemon.maps.mds_states import State, state_name
+from mdsdaemon.messages.cmdparse import CmdMap, CommandError, cmdmap_from_json
+from mdsdaemon.messages.formatter import Reply, Result
+from mdsdaemon.messages.mds import MCommand, MMDSMap, MRemoveSnaps
+from mdsdaemon.messages.mon import MMonCommand, MMonMap
+from mdsdaemon.net.dispatcher import DaemonFault, Dispatcher
+from mdsdaemon.rank.interface import Rank, RankFactory, RankServices
+from mdsdaemon.rank.session import Session
+from mdsdaemon.types.entity import CLIENT, MDS, MON, OSD, EntityAddrVec, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from mdsdaemon.clients.log_client import LogChannel
+    from mdsdaemon.clients.mgr_client import MgrClient
+    from mdsdaemon.clients.mon_client import MonClient
+    from mdsdaemon.config import Config
+    from mdsdaemon.host import Host
+    from mdsdaemon.messages.base import Message
+    from mdsdaemon.msgr2.auth import ClientAuth, ServerAuth
+    from mdsdaemon.net.connection import Connection
+    from mdsdaemon.net.messenger import Messenger
+    from mdsdaemon.perf import PerfRegistry
+    from mdsdaemon.recorder import FlightRecorder
+
+CEPH_MSG_OSD_MAP = 41
+
+
+@contextmanager
+def _shared_state(where: str) -> Iterator[None]:
+    """A bug in here has left the daemon half-changed: it ends, not only the connection."""
+    try:
+        yield
+    except DaemonFault:
+        raise
+    except Exception as e:
+        raise DaemonAbort(f"{where}: {type(e).__name__}: {e}") from e
+
+
+class MDSDaemon(Dispatcher):
+    """The daemon. Everything it works with is handed in; it starts nothing before `run`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        config: Config,
+        host: Host,
+        log: logging.Logger,
+        clog: LogChannel,
+        recorder: FlightRecorder,
+        perf: PerfRegistry,
+        messenger: Messenger,
+        monc: MonClient,
+        mgrc: MgrClient,
+        executor: CommandExecutor,
+        heartbeat: HeartbeatMap,
+        rank_factory: RankFactory,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.host = host
+        self.log = log
+        self.clog = clog
+        self.recorder = recorder
+        self.perf = perf
+        self.messenger = messenger
+        self.monc = monc
+        self.mgrc = mgrc
+        self.executor = executor
+        self.heartbeat = heartbeat
+        self.rank_factory = rank_factory
+        self.starttime = trio.current_time()
+        self.beacon = Beacon(
+            name,
+            config=config,
+            monc=monc,
+            heartbeat=heartbeat,
+            log=log,
+            recorder=recorder,
+            sys_info=lambda: collect_sys_info(str(messenger.my_addrs)),
+        )
+        self.tell = TellQueue(executor, log)
+        self.mdsmap = MDSMap()
+        self.mds_rank: Rank | None = None
+        self.stopping = False
+        self.mgrc_started = False
+        self.outcome: Outcome | None = None
+        """How this instance ends; set once, then it leaves."""
+        self.leaving = trio.Event()
+        self.state_changed = trio.lowlevel.ParkingLot()
+        """Unparked after every new MDS map."""
+        self.rank_created = trio.Event()
+        self.tick_at: float | None = None
+        self.nursery: trio.Nursery | None = None
+        self.init_scope: trio.CancelScope | None = None
+        self._commands: MDSCommands | None = None
+
+    # -- identity ---------------------------------------------------------------------------
+
+    @property
+    def gid(self) -> int:
+        """Our global id; 0 before the monitors gave one."""
+        return self.monc.global_id
+
+    @property
+    def state(self) -> int:
+        """Our state in the newest map; `State.NULL` when it does not have us."""
+        return self.mdsmap.get_state_gid(self.gid)
+
+    def get_uptime(self) -> float:
+        """Seconds since this instance began."""
+        return trio.current_time() - self.starttime
+
+    def nursery_or_fail(self) -> trio.Nursery:
+        """The nursery of this instance's services."""
+        if self.nursery is None:
+            raise RuntimeError("the daemon is not running")
+        return self.nursery
+
+    # -- commands ---------------------------------------------------------------------------
+
+    def set_up_admin_socket(self) -> None:
+        """Make the daemon's own commands known to tell and admin socket."""
+        assert self._commands is None, "set_up_admin_socket twice"
+        self._commands = MDSCommands(self)
+        self.executor.register_commands(MDS_COMMANDS, self.asok_command)
+
+    def clean_up_admin_socket(self) -> None:
+        """Take the daemon's own commands away; the generic ones stay."""
+        self.executor.unregister_commands(MDS_COMMANDS)
+        self._commands = None
+
+    def asok_command(
+        self, prefix: str, cmdmap: CmdMap, inbl: bytes
+    ) -> Reply | Awaitable[Reply]:
+        """Serve one of the daemon's own commands, or hand it to the rank."""
+        self.log.info("asok_command: %s (starting...)", prefix)
+        assert self._commands is not None
+        return self._commands.call(prefix, cmdmap, inbl)
+
+    def dump_status(self) -> dict[str, Any]:
+        """What `status` answers."""
+        return status.dump_status(
+            fsid=self.monc.fsid,
+            gid=self.gid,
+            want_state=self.beacon.want_state,
+            mdsmap=self.mdsmap,
+            rank=self.mds_rank,
+            uptime=self.get_uptime(),
+        )
+
+    def handle_command(self, msg: MCommand) -> bool:
+        """A `tell` command; False when it came by a connection that is not a client's."""
+        con = msg.connection
+        session = con.session
+        if not isinstance(session, Session):
+            return False
+        live = (
+            session.state_seq > 0
+            and self.mds_rank is not None
+            and self.mds_rank.get_session(session.name) is not None
+        )
+        if not live:
+            # The session is there for commands only, the answer is the last thing it says.
+            con.mark_disposable()
+        if not session.auth_caps.allow_all():
+            self.log.warning(
+                "handle_command: received command from client without `tell` capability: %s %s",
+                session.name,
+                con.peer_addrs,
+            )
+            self._reply_error(msg, 13, "permission denied")
+            return True
+        if not msg.cmd:
+            self._reply_error(msg, 22, "no command given")
+            return True
+        try:
+            cmdmap_from_json(msg.cmd)
+        except CommandError as e:
+            self._reply_error(msg, e.errno, e.text)
+            return True
+        self.tell.queue_tell_command(msg)
+        return True
+
+    def _reply_error(self, msg: MCommand, errno: int, text: str) -> None:
+        clean = text.encode("utf-8", "replace").decode()[:512]
+        reply_to(msg, Result(-errno, clean, b""))
+
+    # -- maps -------------------------------------------------------------------------------
+
+    def handle_mds_map(self, msg: MMDSMap) -> None:
+        """Take a new MDS map: decide by list 1a of the reference, then do it."""
+        if msg.epoch <= self.mdsmap.epoch:
+            self.log.debug(
+                "handle_mds_map old map epoch %d <= %d, discarding", msg.epoch, self.mdsmap.epoch
+            )
+            return
+        self.log.info("Updating MDS map to version %d from %s", msg.epoch, msg.source)
+        try:
+            newmap = decode(MDSMap, msg.encoded)
+        except DecodeError as e:
+            # Without a map we cannot know what we are; the next one may be readable.
+            self.log.error("cannot decode MDS map %d from %s: %s", msg.epoch, msg.source, e)
+            return
+        oldmap = self.mdsmap
+        decisions = map_handling.decide(
+            oldmap,
+            newmap,
+            gid=self.gid,
+            want_state=self.beacon.want_state,
+            held_rank=None if self.mds_rank is None else self.mds_rank.whoami,
+        )
+        self.recorder.record(
+            "mdsmap",
+            epoch=newmap.epoch,
+            old=state_name(oldmap.get_state_gid(self.gid)),
+            new=state_name(newmap.get_state_gid(self.gid)),
+            rank=newmap.get_rank_gid(self.gid),
+        )
+        if not isinstance(decisions[0], map_handling.Discard):
+            self.mdsmap = newmap
+        for decision in decisions:
+            with _shared_state("handle_mds_map"):
+                self._carry_out(decision, oldmap, msg)
+            if self.outcome is not None:
+                return
+        self.state_changed.unpark_all()
+
+    def _carry_out(
+        self, decision: map_handling.Decision, oldmap: MDSMap, msg: MMDSMap
+    ) -> None:
+        match decision:
+            case map_handling.Discard(epoch=epoch, have=have):
+                self.log.debug("handle_mds_map old map epoch %d <= %d", epoch, have)
+            case map_handling.GotMap(epoch=epoch):
+                self.monc.sub_got("mdsmap", epoch)
+            case map_handling.Suicide(reason=reason):
+                self.suicide(reason)
+            case map_handling.Respawn(reason=reason):
+                self.respawn(reason)
+            case map_handling.Abort(reason=reason):
+                raise DaemonAbort(f"handle_mds_map: {reason}")
+            case map_handling.StartMgrClient():
+                self._start_mgr_client()
+            case map_handling.MarkDown(gid=gid, addrs=addrs):
+                self.log.debug(" peer mds gid %d removed from map", gid)
+                self.messenger.mark_down_addrs(addrs)
+            case map_handling.BecomeStandby():
+                self.log.info("Monitors have assigned me to become a standby.")
+                self.beacon.set_want_state(self.mdsmap, State.STANDBY)
+            case map_handling.StillStandby():
+                self.log.debug("I am still standby")
+            case map_handling.NotInMapYet():
+                self.log.debug("not in map yet")
+            case map_handling.CreateRank(rank=rank):
+                self._create_rank(rank)
+            case map_handling.RankHandleMap():
+                assert self.mds_rank is not None
+                self.mds_rank.handle_mds_map(self.mdsmap, oldmap, source=msg.source)
+            case map_handling.NotifyBeacon():
+                self.beacon.notify_mdsmap(self.mdsmap)
+
+    def _start_mgr_client(self) -> None:
+        """The managers may know us now: follow their map, which leads to a session."""
+        self.mgrc_started = True
+        self.mgrc.init()
+        self.messenger.add_dispatcher_tail(self.mgrc)
+        self.monc.sub_want("mgrmap", 0, 0)
+        self.monc.renew_subs()
+
+    def _create_rank(self, rank: int) -> None:
+        self.log.info("initializing MDS rank %d", rank)
+        services = RankServices(
+            name=self.name,
+            gid=self.gid,
+            config=self.config,
+            host=self.host,
+            log=self.log,
+            clog=self.clog,
+            recorder=self.recorder,
+            perf=self.perf,
+            messenger=self.messenger,
+            monc=self.monc,
+            mgrc=self.mgrc,
+            beacon=self.beacon,
+            mdsmap=lambda: self.mdsmap,
+            respawn=self.respawn,
+            suicide=self.suicide,
+        )
+        self.mds_rank = self.rank_factory(rank, services)
+        self.mds_rank.init()
+        self.rank_created.set()
+
+    # -- tick -------------------------------------------------------------------------------
+
+    def reset_tick(self) -> None:
+        """The next tick is mds_tick_interval seconds from now."""
+        self.tick_at = trio.current_time() + max(self.config.get_float("mds_tick_interval"), 0.05)
+
+    def tick(self) -> None:
+        """Periodic work of the rank."""
+        self.reset_tick()
+        if self.mds_rank is not None:
+            self.mds_rank.tick()
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def suicide(self, reason: str = "") -> None:
+        """Leave the cluster: nothing is dispatched from here on, `run` says goodbye and ends.
+
+        Returns at once; the caller must do nothing more. Never twice.
+        """
+        if self.outcome is not None:
+            return
+        self.stopping = True
+        self.log.info(
+            "suicide! Wanted state %s%s",
+            state_name(self.beacon.want_state),
+            f" ({reason})" if reason else "",
+        )
+        self.recorder.record("suicide", reason=reason)
+        self.tick_at = None
+        self.clean_up_admin_socket()
+        self.beacon.set_want_state(self.mdsmap, State.DNE)
+        self._end(End.EXIT, reason)
+
+    def respawn(self, reason: str = "") -> None:
+        """Start anew, with a new gid: `run` ends at once, without a goodbye.
+
+        Returns at once; the caller must do nothing more.
+        """
+        if self.outcome is not None:
+            return
+        self.stopping = True
+        self.log.info("respawn! %s", reason)
+        self.recorder.record("respawn", reason=reason)
+        self._end(End.RESPAWN, reason)
+
+    def _end(self, end: End, reason: str) -> None:
+        self.outcome = Outcome(end, reason, clean=self.is_clean_shutdown())
+        self.leaving.set()
+        self.state_changed.unpark_all()
+        if self.init_scope is not None:
+            self.init_scope.cancel()
+
+    def handle_signal(self, signum: int) -> None:
+        """SIGINT and SIGTERM: leave, unless we are leaving already."""
+        name = signal.Signals(signum).name
+        self.log.error("*** got signal %s ***", name)
+        if not self.stopping:
+            self.suicide(f"got signal {name}")
+
+    def is_clean_shutdown(self) -> bool:
+        """Whether nothing was cut off: no rank, or one that went through stopping."""
+        return self.mds_rank is None or self.mds_rank.is_stopped()
+
+    # -- dispatch ---------------------------------------------------------------------------
+
+    def ms_dispatch(self, msg: Message) -> bool:
+        """A message that neither the monitor client nor the beacon wanted."""
+        if self.stopping:
+            return False
+        if self.beacon.want_state == State.DNE:
+            self.log.debug(" stopping, discarding %s", type(msg).__name__)
+            return True
+        if self.handle_core_message(msg):
+            return True
+        if self.mds_rank is not None:
+            with _shared_state("ms_dispatch"):
+                return self.mds_rank.ms_dispatch(msg)
+        return False
+
+    def handle_core_message(self, msg: Message) -> bool:
+        """High-priority messages that are always processed, each from its senders only."""
+        if isinstance(msg, MMonMap):
+            self._allowed(msg, MON)
+        elif isinstance(msg, MMDSMap):
+            if self._allowed(msg, MON | MDS):
+                self.handle_mds_map(msg)
+        elif isinstance(msg, MRemoveSnaps):
+            # ceph-mds without a rank would crash here.
+            if self._allowed(msg, MON) and self.mds_rank is not None:
+                self.mds_rank.handle_remove_snaps(msg)
+        elif isinstance(msg, MCommand):
+            return self.handle_command(msg)
+        elif msg.TYPE == CEPH_MSG_OSD_MAP:
+            if self._allowed(msg, MON | OSD) and self.mds_rank is not None:
+                self.mds_rank.handle_osd_map()
+        elif isinstance(msg, MMonCommand):
+            if self._allowed(msg, MON):
+                self.clog.warn("dropping `mds tell` command from legacy monitor")
+        else:
+            return False
+        return True
+
+    def _allowed(self, msg: Message, peers: int) -> bool:
+        con = msg.connection
+        if con is None or con.peer_type & peers:
+            return True
+        self.log.warning(
+            "filtered out %s from %s.%d at %s: such a peer may not send it",
+            type(msg).__name__,
+            type_name(con.peer_type),
+            con.peer_global_id,
+            con.peer_addrs,
+        )
+        return False
+
+    # -- connections ------------------------------------------------------------------------
+
+    def client_session(self, peer_type: int, peer_addrs: EntityAddrVec) -> ClientAuth:
+        """The messenger's question of `get_authorizer`."""
+        return self.get_authorizer(peer_type, peer_addrs)
+
+    def server_session(self, peer_type: int, now: float) -> ServerAuth:
+        """The messenger's question of `verify_authorizer`."""
+        return self.verify_authorizer(peer_type, now)
+
+    def get_authorizer(self, peer_type: int, peer_addrs: EntityAddrVec) -> ClientAuth:
+        """What a connection of ours shows to its peer. Raises AuthError without a ticket."""
+        return self.monc.client_session(peer_type, peer_addrs)
+
+    def verify_authorizer(self, peer_type: int, now: float) -> ServerAuth:
+        """The check of a peer that connects; it runs in that connection's own task."""
+        return self.monc.server_session(peer_type, now)
+
+    def ms_handle_authentication(self, con: Connection) -> bool:
+        """A peer proved who it is. Caps that cannot be read are logged, and allow nothing."""
+        identity = con.peer_identity
+        sessions.parse_caps(identity.caps if identity else None, self.log)
+        return True
+
+    def ms_handle_accept(self, con: Connection) -> None:
+        """A peer's connection is ready: it gets its session."""
+        if not self.stopping:
+            sessions.accept(con, self.mds_rank, self.log)
+
+    def ms_handle_reset(self, con: Connection) -> bool:
+        """A connection is gone; only those of clients concern us."""
+        if self._is_client(con):
+            sessions.reset(con, self.log, remote=False)
+        return False
+
+    def ms_handle_remote_reset(self, con: Connection) -> None:
+        """A client has forgotten its session on this connection."""
+        if self._is_client(con):
+            sessions.reset(con, self.log, remote=True)
+
+    def _is_client(self, con: Connection) -> bool:
+        return (
+            con.peer_type == CLIENT
+            and not self.stopping
+            and self.beacon.want_state != State.DNE
+        )

@@ -1,0 +1,140 @@
+"""What a metadata server says to monitors, clients and `ceph tell`.
+
+Format: ceph/ceph, src/messages/MMDSBeacon.h, MMDSMap.h, MCommand.h, MCommandReply.h,
+MClientSession.h, PaxosServiceMessage.h; src/include/ceph_fs.h (Pacific)
+"""
+
+import uuid
+from enum import IntEnum
+
+from mdsdaemon.encoding import (
+    S16,
+    S32,
+    U32,
+    U64,
+    Blob,
+    Bool,
+    List,
+    Map,
+    Str,
+    Uuid,
+    field,
+    wire,
+)
+from mdsdaemon.maps.compat_set import CompatSet
+from mdsdaemon.messages.base import Message, message
+from mdsdaemon.types.health import MDSHealth
+
+CEPH_MSG_MDS_MAP = 21
+CEPH_MSG_CLIENT_SESSION = 22
+MSG_REMOVE_SNAPS = 90
+MSG_COMMAND = 97
+MSG_COMMAND_REPLY = 98
+MSG_MDS_BEACON = 100
+
+CEPH_MSG_PRIO_HIGH = 196
+
+_STATE_BOOT = -4
+
+
+@message(MSG_MDS_BEACON, v=8, compat=6)
+class MMDSBeacon(Message):
+    """A daemon's sign of life, and the monitor's acknowledgement (only `seq` matters there).
+
+    `version` is the epoch of the last MDS map seen: the monitor grants `state` only to who knows
+    the present map. `sys_info` is there only while booting.
+    """
+
+    version: int = field(U64)
+    deprecated_session_mon: int = field(S16, default=-1, kw_only=True)
+    deprecated_session_mon_tid: int = field(U64, default=0, kw_only=True)
+    fsid: uuid.UUID = field(Uuid)
+    global_id: int = field(U64)
+    state: int = field(S32)
+    seq: int = field(U64)
+    name: str = field(Str)
+    standby_for_rank: int = field(S32, default=-1)
+    standby_for_name: str = field(Str, default="")
+    compat: CompatSet = field(CompatSet, factory=CompatSet)
+    health: MDSHealth = field(MDSHealth, factory=MDSHealth)
+    sys_info: dict[str, str] = field(Map(Str, Str), factory=dict, only_if=f"state == {_STATE_BOOT}")
+    mds_features: int = field(U64, default=0)
+    standby_for_fscid: int = field(S32, default=-1)
+    standby_replay: bool = field(Bool, default=False, since=7)
+    fs: str = field(Str, default="", since=8)
+
+
+@message(CEPH_MSG_MDS_MAP, v=2, compat=1)
+class MMDSMap(Message):
+    """An MDS map, still encoded. `map_fs_name` is always empty."""
+
+    fsid: uuid.UUID = field(Uuid)
+    epoch: int = field(U32)
+    encoded: bytes = field(Blob, repr=False)
+    map_fs_name: str = field(Str, default="", since=2)
+
+
+@message(MSG_COMMAND, v=1)
+class MCommand(Message):
+    """A `ceph tell` command: the parts of `cmd` joined are one JSON object; `data` is its input."""
+
+    fsid: uuid.UUID = field(Uuid)
+    cmd: list[str] = field(List(Str), factory=list)
+
+
+@message(MSG_COMMAND_REPLY, v=1)
+class MCommandReply(Message):
+    """The answer to an `MCommand` of the same tid: 0 or -errno, a text, and `data`."""
+
+    r: int = field(S32, default=0)
+    rs: str = field(Str, default="")
+
+
+@message(MSG_REMOVE_SNAPS, v=1)
+class MRemoveSnaps(Message):
+    """Snapshots that a monitor wants forgotten: pool → snap ids."""
+
+    version: int = field(U64, default=0)
+    deprecated_session_mon: int = field(S16, default=-1)
+    deprecated_session_mon_tid: int = field(U64, default=0)
+    snaps: dict[int, list[int]] = field(Map(S32, List(U64)), factory=dict)
+
+
+class SessionOp(IntEnum):
+    """`op` of an `MClientSession`."""
+
+    REQUEST_OPEN = 0
+    OPEN = 1
+    REQUEST_CLOSE = 2
+    CLOSE = 3
+    REQUEST_RENEWCAPS = 4
+    RENEWCAPS = 5
+    STALE = 6
+    RECALL_STATE = 7
+    FLUSHMSG = 8
+    FLUSHMSG_ACK = 9
+    FORCE_RO = 10
+    REJECT = 11
+    REQUEST_FLUSH_MDLOG = 12
+
+
+@wire(v=1, compat=1)
+class MetricSpec:
+    """Which metrics a client sends, as bits in bytes, lowest first."""
+
+    metric_flags: bytes = field(Blob, default=b"")
+
+
+@message(CEPH_MSG_CLIENT_SESSION, v=4, compat=1)
+class MClientSession(Message):
+    """Opens, keeps and closes a client's session. Stamps are seconds and nanoseconds."""
+
+    op: int = field(U32)
+    seq: int = field(U64, default=0)
+    stamp_sec: int = field(U32, default=0)
+    stamp_nsec: int = field(U32, default=0)
+    max_caps: int = field(U32, default=0)
+    max_leases: int = field(U32, default=0)
+    metadata: dict[str, str] = field(Map(Str, Str), factory=dict, since=2)
+    supported_features: bytes = field(Blob, default=b"", since=3)
+    metric_spec: MetricSpec = field(MetricSpec, factory=MetricSpec, since=4)

@@ -1,7 +1,7 @@
 """The hash and the logarithm of CRUSH, bit for bit.
 
-Robert Jenkins' 32-bit mix (http://burtleburtle.net/bob/hash/evahash.html) over up to five numbers, and
-a fixed-point log2 by two tables.
+Robert Jenkins' 32-bit mix (http://burtleburtle.net/bob/hash/evahash.html) over up to four numbers,
+and a fixed-point log2 by two tables.
 
 Format: ceph/ceph, src/crush/hash.c, src/crush/mapper.c (crush_ln), src/crush/crush_ln_table.h
 (Pacific).
@@ -34,7 +34,7 @@ def hash32_2(a: int, b: int) -> int:
     a, b = a & _M, b & _M
     h = _SEED ^ a ^ b
     a, b, h = _mix(a, b, h)
-    x, a, h = _mix(_X, a, h)
+    _, a, h = _mix(_X, a, h)
     return _mix(b, _Y, h)[2]
 
 
@@ -67,8 +67,8 @@ _RECIPROCAL = [-(-(1 << 55) // (128 + k)) for k in range(129)]
 # 2^48 * log2(1 + k/128); the last entry is not the 2^48 that the formula gives
 _LOG_HIGH = [math.floor(_ONE * math.log2(1 + k / 128)) for k in range(128)] + [0xFFFF00000000]
 
-# The table of 2^48 * log2(1 + k/2^15) that every Ceph and kernel carries is off: most entries by one
-# constant, some by another amount each. Placement depends on it, so it is a fact of the format.
+# The table of 2^48 * log2(1 + k/2^15) that every Ceph and kernel carries is off: most entries by
+# one constant, some by another amount each. Placement depends on it, so it is a fact of the format.
 _LOW_OFFSET = 5493489664
 _LOW_EXCEPTIONS = {
     **dict.fromkeys((0, 1, 203, 216, 222, 233, 237, 238, 239, 243, 244, 245, 246), 0),

@@ -411,6 +411,7 @@ class WireCodec(Codec[C]):
 
             return encode_version
         pack, pack_len, keep = _HEAD.pack, _LEN.pack_into, self.keep_tail
+        newest = self.newest
 
         def encode_start(out: bytearray, x: Any, f: int) -> None:
             v, compat = pick(f)
@@ -419,6 +420,7 @@ class WireCodec(Codec[C]):
                 # a newer release wrote this: what it added goes back as it came
                 tail = x.wire_tail
                 v, compat = x.wire_version
+                body = make(min(v, newest))
             at = len(out)
             out += pack(v, compat, 0)
             body(out, x, f)
@@ -430,10 +432,17 @@ class WireCodec(Codec[C]):
     # -- plain values -----------------------------------------------------------------------
 
     def to_plain(self, value: C) -> Any:
-        return {n: s.codec.to_plain(getattr(value, n)) for n, s in self.specs.items()}
+        plain = {n: s.codec.to_plain(getattr(value, n)) for n, s in self.specs.items()}
+        if self.keep_tail and value.wire_tail:  # type: ignore[attr-defined]
+            plain["wire_tail"] = value.wire_tail  # type: ignore[attr-defined]
+            plain["wire_version"] = list(value.wire_version)  # type: ignore[attr-defined]
+        return plain
 
     def from_plain(self, plain: Any) -> C:
         known = {n: s.codec.from_plain(plain[n]) for n, s in self.specs.items() if n in plain}
+        if self.keep_tail and "wire_tail" in plain:
+            known["wire_tail"] = plain["wire_tail"]
+            known["wire_version"] = tuple(plain["wire_version"])
         return self.cls(**known)
 
 

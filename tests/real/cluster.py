@@ -300,13 +300,21 @@ class RealCluster:
 
     # Metadata servers
 
-    def start_mds(self, kind: str, name: str, *args: str, label: str | None = None) -> Mds:
+    def start_mds(
+        self,
+        kind: str,
+        name: str,
+        *args: str,
+        label: str | None = None,
+        conf: Path | None = None,
+    ) -> Mds:
         """ceph-mds ("real") or mdsdaemon ("ours") in the foreground, as mds.``name``.
 
-        ``label`` names the files of a second daemon of the same name.
+        ``label`` names the files of a second daemon of the same name; ``conf`` is another
+        ceph.conf than the cluster's.
         """
         program = ["ceph-mds", "-f"] if kind == "real" else [sys.executable, "-m", "mdsdaemon"]
-        argv = [*program, "-i", name, "-c", str(self.conf)]
+        argv = [*program, "-i", name, "-c", str(conf or self.conf)]
         if label is not None:
             argv += ["--admin-socket", str(self.root / "run" / f"mds.{label}.asok")]
             argv += ["--log-file", str(self.root / "log" / f"mds.{label}.log")]

@@ -69,6 +69,8 @@ def started(cluster: RealCluster) -> Iterator[RealCluster]:
 QUICK = {
     "mds_beacon_interval": "1",
     "mds_beacon_grace": "6",
+    "mon_tick_interval": "1",  # beacons' ages count only while this is shorter than the grace
+    "mds_beacon_mon_down_grace": "0",  # and not in the first minute of a monitor
     "paxos_propose_interval": "0.1",
 }
 

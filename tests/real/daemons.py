@@ -59,6 +59,10 @@ class Daemon:
     def signal(self, number: signal.Signals) -> None:
         self.proc.send_signal(number)
 
+    def stop(self) -> None:
+        """SIGSTOP: it hangs, its connections stay open."""
+        self.proc.send_signal(signal.SIGSTOP)
+
     def kill(self) -> None:
         """SIGKILL, and wait for the end; nothing if it has ended already."""
         self.proc.kill()

@@ -1,7 +1,7 @@
-"""`ceph tell` and `ceph daemon`, beside ceph-mds in the same cluster: the same keys, the same errors.
+"""`tell` and the admin socket, beside ceph-mds in the same cluster: the same keys and errors.
 
-Each command goes to both daemons, by both ways, and the outputs are compared by their keys and kinds
-of value. What differs and why stands in ACCEPTED.
+Each command goes to both daemons, by both ways, and the outputs are compared by their keys and
+kinds of value. What differs and why stands in ACCEPTED.
 """
 
 import json
@@ -116,8 +116,8 @@ REFUSED: list[Command] = [
 ]
 
 
-def label(command: object) -> str:
-    prefix, arguments = command  # type: ignore[misc]
+def label(command: Command) -> str:
+    prefix, arguments = command
     return " ".join([prefix, *map(str, arguments.values())])
 
 

@@ -69,7 +69,9 @@ def test_stays_standby_past_the_grace(mds: Mds) -> None:
     end = time.monotonic() + grace + 2
 
     def over() -> bool:
-        assert [info["gid"] for info in mds.cluster.mds_infos()] == [gid]
+        (info,) = mds.cluster.mds_infos()
+        assert info["gid"] == gid
+        assert "laggy_since" not in info
         return time.monotonic() > end
 
     wait_for(over, grace + 10, "the grace is over", every=0.2)

@@ -1,4 +1,4 @@
-"""What a person types: the stock `ceph` tool with `tell` and `daemon`, and changes of configuration."""
+"""What a person types: the stock `ceph` tool's `tell`, `daemon` and `config`."""
 
 import json
 

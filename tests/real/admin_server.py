@@ -18,22 +18,26 @@ def main() -> None:
     conf, name = sys.argv[1:3]
     cluster = rados.Rados(name=name, conffile=conf)
     cluster.connect(timeout=20)
-    client = cephfs.LibCephFS(rados_inst=cluster)
-    client.init()
     print(json.dumps({"r": 0, "out": "", "err": ""}), flush=True)  # noqa: T201
     for line in sys.stdin:
         asked: dict[str, Any] = json.loads(line)
         cmd = json.dumps(asked["cmd"])
         try:
             if asked["op"] == "tell":
-                r, out, err = client.mds_command(asked["target"], cmd, b"")
+                # One client for each, as the tool does it: one that stays would go on calling the
+                # addresses of daemons that are gone.
+                client = cephfs.LibCephFS(rados_inst=cluster)
+                client.init()
+                try:
+                    r, out, err = client.mds_command(asked["target"], cmd, b"")
+                finally:
+                    client.shutdown()
             else:
                 r, out, err = cluster.mon_command(cmd, b"", timeout=30)
         except (rados.Error, cephfs.Error) as e:
             r, out, err = -(getattr(e, "errno", 5) or 5), b"", str(e)
         reply = {"r": r, "out": out.decode(errors="replace"), "err": err}
         print(json.dumps(reply), flush=True)  # noqa: T201
-    client.shutdown()
     cluster.shutdown()
 
 

@@ -76,6 +76,10 @@ class AdminConnection:
         cmd = {"prefix": prefix, "format": "json", **arguments}
         return self._ask(op="tell", target=target, cmd=cmd)
 
+    def forget(self) -> None:
+        """Leave the connections to MDSs; the next ``tell`` begins anew."""
+        self._ask(op="forget", target="", cmd={})
+
     def close(self) -> None:
         self._proc.kill()
         self._proc.wait()

@@ -241,6 +241,7 @@ class RealCluster:
 
     def reset(self) -> None:
         """As after the start: no file system, no MDS, no option changed at runtime."""
+        self.admin.forget()
         for mds in self.mdss:
             mds.kill()
         self.mdss = []

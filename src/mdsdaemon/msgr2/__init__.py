@@ -6,5 +6,6 @@ registry.py   sessions by peer address; who wins when two peers connect to each 
 auth.py       what a connection asks of authentication
 events.py     what `Wire.next_event` hands out
 
-handshake*.py, states.py, payloads.py, frames.py and crypto.py are the inside of `Wire`.
+handshake*.py, states.py, payloads.py, frames.py, frame_reader.py and crypto.py are the inside of
+`Wire`.
 """

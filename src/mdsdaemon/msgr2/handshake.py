@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 from mdsdaemon.msgr2.auth import CEPH_CON_MODE_CRC, CEPH_CON_MODE_SECURE, AuthKeys
 from mdsdaemon.msgr2.crypto import gcm_pair, sign
 from mdsdaemon.msgr2.errors import ProtocolError
-from mdsdaemon.msgr2.frames import FrameLimits, FrameReader, FrameWriter
+from mdsdaemon.msgr2.frame_reader import FrameReader
+from mdsdaemon.msgr2.frames import FrameLimits, FrameWriter
 from mdsdaemon.msgr2.payloads import (
     BANNER_PREFIX,
     BANNER_V1,

@@ -1,0 +1,223 @@
+"""One socket of a connection: its stream, its wire, and the tasks that move bytes between them.
+
+Writing: messages queue in the session. The reader flushes once after each batch of input (a reply
+leaves without a task switch); everything queued from elsewhere wakes the writer, which takes all
+there is in one go. Both write through `_flush`, which runs without interruption and does nothing
+while a part of the last buffer is unsent, so that frames are encrypted in the order of sending.
+A send that fails or is cancelled ends the link: what the peer has got of it is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from mdsdaemon.msgr2.events import KeepaliveAcked, KeepaliveReceived, MessageReceived, RemoteReset
+from mdsdaemon.net.stream import RECEIVE_SIZE
+
+if TYPE_CHECKING:
+    from mdsdaemon.msgr2.events import Event
+    from mdsdaemon.msgr2.wire import Wire
+    from mdsdaemon.net.budget import Budget
+    from mdsdaemon.net.stream import Stream
+
+HANDSHAKE_RECEIVE_SIZE: Final = 16 * 1024
+MAX_RECEIVE_SIZE: Final = 1 << 20
+_BATCH: Final = 64
+"""Events handled before other tasks get their turn."""
+
+
+class LinkClosed(Exception):
+    """The peer closed the stream, or said too little for too long."""
+
+
+class Link:
+    """A stream and its wire. `deadline` (Trio's clock): when it must be ready."""
+
+    def __init__(self, stream: Stream, wire: Wire, deadline: float) -> None:
+        self.stream = stream
+        self.wire = wire
+        self.deadline = deadline
+        self.ready_at: float | None = None
+        self.retained = False
+        """Set while a message is dispatched: somebody else gives its budget back."""
+        self._last_active = 0.0
+        self._reading = False
+        self._throttled = False
+        self._unsent: memoryview | None = None
+        self._writer_wakeup = trio.lowlevel.ParkingLot()
+        self._failure: Exception | None = None
+
+    def close(self) -> None:
+        """Close the stream and silence the wire; idempotent."""
+        self.wire.close()
+        self.stream.close()
+
+    # -- before messages -----------------------------------------------------------------
+
+    async def handshake(self, handle: Callable[[Event], bool]) -> None:
+        """Exchange frames until `handle(event)` returns True.
+
+        Raises LinkClosed, ProtocolError, AuthError, trio.BrokenResourceError.
+        """
+        wire, stream = self.wire, self.stream
+        while True:
+            while (event := wire.next_event()) is not None:
+                if handle(event):
+                    return
+            if wire.wants_write:
+                await stream.send_all(wire.data_to_send())
+            data = await stream.receive_some(HANDSHAKE_RECEIVE_SIZE)
+            if not data:
+                raise LinkClosed("the peer closed the connection during the handshake")
+            wire.receive(data)
+
+    # -- messages ------------------------------------------------------------------------
+
+    async def pump(
+        self,
+        deliver: Callable[[MessageReceived], None],
+        handle: Callable[[RemoteReset | KeepaliveAcked | KeepaliveReceived], None],
+        budget: Budget,
+        idle_limit: Callable[[], float],
+    ) -> None:
+        """Move messages until the link ends; always raises (or is cancelled).
+
+        Raises what `deliver` and `handle` raise, LinkClosed, ProtocolError,
+        trio.BrokenResourceError, trio.ClosedResourceError.
+        """
+        self.ready_at = self._last_active = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            scope = nursery.cancel_scope
+            nursery.start_soon(self._guard, self._write_loop, scope)
+            nursery.start_soon(self._guard, lambda: self._watch_idle(idle_limit), scope)
+            await self._guard(lambda: self._read_loop(deliver, handle, budget), scope)
+        if self._failure is not None:
+            raise self._failure
+
+    def kick(self) -> None:
+        """Something was queued: see that it is sent."""
+        if not self._reading:
+            self._writer_wakeup.unpark_all()
+
+    def send_keepalive(self) -> None:
+        """Ask the peer for a sign of life; its answer carries the time it was asked at."""
+        self.wire.send_keepalive(trio.current_time())
+        self.kick()
+
+    async def _guard(self, run: Callable[[], Awaitable[None]], scope: trio.CancelScope) -> None:
+        """Keep the first failure for `pump` and end the other tasks of the link."""
+        try:
+            await run()
+        except Exception as exc:
+            if self._failure is None:
+                self._failure = exc
+        finally:
+            scope.cancel()
+
+    async def _read_loop(
+        self,
+        deliver: Callable[[MessageReceived], None],
+        handle: Callable[[RemoteReset | KeepaliveAcked | KeepaliveReceived], None],
+        budget: Budget,
+    ) -> None:
+        wire, stream = self.wire, self.stream
+        reserved = -1  # bytes of the budget held for the message that is arriving; -1: none
+        handled = 0
+        try:
+            while True:
+                self._reading = True
+                while True:
+                    # A message counts as received once it is taken from the wire, so waiting
+                    # (in which the link may end) comes before, and nothing after.
+                    if reserved < 0 and not budget.has_room:
+                        await self._wait_for(budget.room)
+                    event = wire.next_event()
+                    if event is None:
+                        break
+                    if type(event) is MessageReceived:
+                        size = reserved
+                        if size < 0:
+                            size = event.nbytes
+                            budget.take(size)
+                        reserved = -1
+                        self.retained = False
+                        try:
+                            deliver(event)
+                        finally:
+                            budget.give(size, retained=self.retained)
+                    elif isinstance(event, RemoteReset | KeepaliveAcked | KeepaliveReceived):
+                        handle(event)
+                    if wire.closed:
+                        return
+                    handled += 1
+                    if handled >= _BATCH:
+                        handled = 0
+                        self._flush()
+                        await trio.lowlevel.checkpoint()
+                incoming = wire.incoming_bytes
+                if reserved >= 0 and reserved != incoming:
+                    budget.give(reserved, retained=False)  # the sender aborted that message
+                    reserved = -1
+                if incoming and reserved < 0:
+                    await self._wait_for(partial(budget.reserve, incoming))
+                    reserved = incoming
+                self._flush()
+                self._reading = False
+                data = await stream.receive_some(
+                    RECEIVE_SIZE if incoming <= RECEIVE_SIZE else min(incoming, MAX_RECEIVE_SIZE)
+                )
+                if not data:
+                    raise LinkClosed("the peer closed the connection")
+                self._last_active = trio.current_time()
+                wire.receive(data)
+        finally:
+            self._reading = False
+            if reserved >= 0:
+                budget.give(reserved, retained=False)
+
+    async def _wait_for(self, budget: Callable[[], Awaitable[None]]) -> None:
+        self._flush()
+        self._reading = False
+        self._throttled = True
+        try:
+            await budget()
+        finally:
+            self._throttled = False
+            self._last_active = trio.current_time()
+        self._reading = True
+
+    def _flush(self) -> None:
+        """Hand what is queued to the kernel, as far as it takes it; the writer does the rest."""
+        if self._unsent is not None:
+            return
+        wire = self.wire
+        while wire.wants_write:
+            data = wire.data_to_send()
+            sent = self.stream.send_nowait(data)
+            if sent < len(data):
+                self._unsent = memoryview(data)[sent:]
+                self._writer_wakeup.unpark_all()
+                return
+
+    async def _write_loop(self) -> None:
+        while True:
+            if self._unsent is not None:
+                await self.stream.send_all(self._unsent)
+                self._unsent = None
+            self._flush()
+            if self._unsent is None:
+                await self._writer_wakeup.park()
+
+    async def _watch_idle(self, idle_limit: Callable[[], float]) -> None:
+        while True:
+            limit = idle_limit()
+            now = trio.current_time()
+            if self._throttled:
+                self._last_active = now
+            if now - self._last_active >= limit:
+                raise LinkClosed(f"nothing arrived for {limit:g} s")
+            await trio.sleep_until(self._last_active + limit)

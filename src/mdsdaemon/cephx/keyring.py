@@ -103,7 +103,12 @@ class KeyRing:
             if skipping:
                 continue
             if name is None:
-                raise _bad(path, number, f"{words!r} stands before any [TYPE.ID]", "add that line")
+                raise _bad(
+                    path,
+                    number,
+                    f"{_shown(words)} stands before any [TYPE.ID]",
+                    "add that line; a bare key is given with -K FILE",
+                )
             ring._set(name, words, value, number)
         return ring
 
@@ -111,7 +116,7 @@ class KeyRing:
         try:
             name = parse_entity(text)
         except ValueError as error:
-            raise _bad(self.path, number, f"section [{text}]", str(error)) from None
+            raise _bad(self.path, number, str(error), "write [TYPE.ID], such as [mds.a]") from None
         self.keys.setdefault(name, EntityAuth())
         return name
 
@@ -133,7 +138,7 @@ class KeyRing:
             raise _bad(
                 self.path,
                 number,
-                f"unknown option {option!r} of {name}",
+                f"{_shown(option)} is nothing that {name} can have",
                 "a keyring has 'key' and 'caps SERVICE'",
             )
 
@@ -260,6 +265,12 @@ def _read(path: str) -> bytes:
             errno.EFBIG, f"is larger than {MAX_KEYRING_SIZE} bytes", "is this a keyring?", path
         )
     return data
+
+
+def _shown(option: str) -> str:
+    """An option's name for an error; what might be a key in its place is not repeated."""
+    known = re.fullmatch("[a-z ]{1,24}", option)
+    return f"the option {option!r}" if known else "an option"
 
 
 def _bad(path: str, number: int, why: str, remedy: str) -> KeyringError:

@@ -16,7 +16,8 @@ _X = 231232
 _Y = 1232
 
 
-def _mix(a: int, b: int, c: int) -> tuple[int, int, int]:
+def mix(a: int, b: int, c: int) -> tuple[int, int, int]:
+    """Jenkins' mix of three 32-bit numbers."""
     a = (a - b - c & _M) ^ c >> 13
     b = (b - c - a ^ a << 8) & _M
     c = (c - a - b & _M) ^ b >> 13
@@ -33,32 +34,32 @@ def hash32_2(a: int, b: int) -> int:
     """The hash of two numbers; negative ones count as their 32-bit two's complement."""
     a, b = a & _M, b & _M
     h = _SEED ^ a ^ b
-    a, b, h = _mix(a, b, h)
-    _, a, h = _mix(_X, a, h)
-    return _mix(b, _Y, h)[2]
+    a, b, h = mix(a, b, h)
+    _, a, h = mix(_X, a, h)
+    return mix(b, _Y, h)[2]
 
 
 def hash32_3(a: int, b: int, c: int) -> int:
     """The hash of three numbers."""
     a, b, c = a & _M, b & _M, c & _M
     h = _SEED ^ a ^ b ^ c
-    a, b, h = _mix(a, b, h)
-    c, x, h = _mix(c, _X, h)
-    y, a, h = _mix(_Y, a, h)
-    b, x, h = _mix(b, x, h)
-    return _mix(y, c, h)[2]
+    a, b, h = mix(a, b, h)
+    c, x, h = mix(c, _X, h)
+    y, a, h = mix(_Y, a, h)
+    b, x, h = mix(b, x, h)
+    return mix(y, c, h)[2]
 
 
 def hash32_4(a: int, b: int, c: int, d: int) -> int:
     """The hash of four numbers."""
     a, b, c, d = a & _M, b & _M, c & _M, d & _M
     h = _SEED ^ a ^ b ^ c ^ d
-    a, b, h = _mix(a, b, h)
-    c, d, h = _mix(c, d, h)
-    a, x, h = _mix(a, _X, h)
-    y, b, h = _mix(_Y, b, h)
-    c, x, h = _mix(c, x, h)
-    return _mix(y, d, h)[2]
+    a, b, h = mix(a, b, h)
+    c, d, h = mix(c, d, h)
+    a, x, h = mix(a, _X, h)
+    y, b, h = mix(_Y, b, h)
+    c, x, h = mix(c, x, h)
+    return mix(y, d, h)[2]
 
 
 _ONE = 1 << 48

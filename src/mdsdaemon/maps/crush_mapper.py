@@ -119,14 +119,14 @@ class _Placement:
             if arg.ids:
                 ids = arg.ids
         x, high, best = self.x, 0, 0
-        for i, weight in enumerate(weights):
+        for i, (weight, number) in enumerate(zip(weights, ids, strict=False)):
             # the logarithm is negative: dividing its size and negating truncates to zero, as C does
             draw = (
-                -((_LN_ONE - ln(hash32_3(x, ids[i], r) & 0xFFFF)) // weight) if weight else _WORST
+                -((_LN_ONE - ln(hash32_3(x, number, r) & 0xFFFF)) // weight) if weight else _WORST
             )
             if i == 0 or draw > best:
                 high, best = i, draw
-        return items[high]
+        return items[min(high, len(items) - 1)]
 
     def _straw(self, bucket: Bucket, r: int) -> int:
         high, best = 0, 0

@@ -100,7 +100,7 @@ def random_map(rng: random.Random) -> tuple[str, int]:
 
 
 @pytest.mark.skipif(shutil.which("crushtool") is None, reason="crushtool is in ceph-base")
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_rules_choose_as_crushtool_does(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
     text, devices = random_map(rng)
@@ -115,7 +115,7 @@ def test_rules_choose_as_crushtool_does(seed: int, tmp_path: Path) -> None:
             options += ["--weight", str(device), str(weight)]
     size = rng.randint(1, 5)
     command = ["crushtool", "-i", "map.bin", "--test", "--show-mappings", "--num-rep", str(size)]
-    out = run(*command, "--min-x", "0", "--max-x", "100", *options, cwd=tmp_path)
+    out = run(*command, "--min-x", "0", "--max-x", "50", *options, cwd=tmp_path)
     found = re.findall(r"CRUSH rule (\d+) x (\d+) \[([^\]]*)\]", out)
     assert found
     for rule, x, devices_text in found:
@@ -124,7 +124,7 @@ def test_rules_choose_as_crushtool_does(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("osdmaptool") is None, reason="osdmaptool is in ceph-base")
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_groups_and_objects_lie_where_osdmaptool_says(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
     osds = rng.randint(2, 12)

@@ -63,7 +63,7 @@ def hash_linux(data: bytes) -> int:
 
 
 def stable_mod(x: int, bins: int, mask: int) -> int:
-    """``x`` modulo ``bins``, such that growing ``bins`` moves few; ``mask`` is 2^n - 1 >= bins - 1."""
+    """``x`` modulo ``bins``, such that growing ``bins`` moves few; ``mask`` is 2^n - 1 >= bins."""
     return x & mask if x & mask < bins else x & mask >> 1
 
 

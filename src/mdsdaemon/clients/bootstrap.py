@@ -11,6 +11,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -19,6 +20,9 @@ from mdsdaemon.clients.mon_host import HostName, parse_mon_host
 from mdsdaemon.encoding import DecodeError, decode
 from mdsdaemon.maps.mon_map import PORT_LEGACY, PORT_MSGR2, MonMap
 from mdsdaemon.types.entity import EntityAddr, EntityAddrVec
+
+if TYPE_CHECKING:
+    from mdsdaemon.config import Config
 
 Resolver = Callable[[str], Awaitable[list[str]]]
 """Host name → IP addresses as text; OSError when the name is not known."""
@@ -156,9 +160,7 @@ def monmap_of_sections(sections: Mapping[str, Mapping[str, str]], fsid: uuid.UUI
     return checked(monmap, "ceph.conf")
 
 
-async def monmap_of_mon_host(
-    text: str, fsid: uuid.UUID, resolver: Resolver, source: str
-) -> MonMap:
+async def monmap_of_mon_host(text: str, fsid: uuid.UUID, resolver: Resolver, source: str) -> MonMap:
     """A monmap of a `mon_host` list, its names resolved.
 
     Raises:
@@ -172,3 +174,61 @@ async def monmap_of_mon_host(
             "write HOST, HOST:PORT or [v2:HOST:PORT,v1:HOST:PORT], separated by commas",
         ) from None
     return monmap_of_addrs(await resolve_items(items, resolver, source), fsid, source)
+
+
+async def build_initial_monmap(config: Config, *, resolver: Resolver = system_resolver) -> MonMap:
+    """The monmap to begin with, by the options mon_host_override, monmap, mon_host, or ceph.conf.
+
+    Raises:
+        MonitorsUnknownError: nothing there names a monitor that can be reached.
+    """
+    fsid = configured_fsid(config)
+    override = config.get_str("mon_host_override")
+    if override:
+        return await monmap_of_mon_host(override, fsid, resolver, "mon_host_override")
+    path = config.get_str("monmap")
+    if path:
+        return read_monmap(path)
+    mon_host = config.get_str("mon_host")
+    if mon_host:
+        return await monmap_of_mon_host(mon_host, fsid, resolver, f"mon_host ({mon_host!r})")
+    sections = _mon_sections(config)
+    if sections:
+        return monmap_of_sections(sections, fsid)
+    raise MonitorsUnknownError(
+        "no monitor is known",
+        "set mon_host in the [global] section of ceph.conf, or give -m ADDRESS",
+    )
+
+
+def _mon_sections(config: Config) -> dict[str, dict[str, str]]:
+    """The [mon.NAME] sections that give an address, with what [mon] and [global] add to them."""
+    conf = config.conf_file
+    if conf is None:
+        return {}
+    found = {}
+    for name in conf.sections:
+        if name.startswith("mon.") and len(name) > 4:
+            options = {}
+            for key in ("mon_addr", "mon_priority", "mon_weight"):
+                entry = conf.read([name, "mon", "global"], key)
+                if entry is not None:
+                    options[key] = config.expand(entry.value)
+            if "mon_addr" in options:
+                found[name] = options
+    return found
+
+
+def configured_fsid(config: Config) -> uuid.UUID:
+    """The option `fsid`, or the nil UUID where it is not set.
+
+    Raises:
+        MonitorsUnknownError: the option is no UUID.
+    """
+    text = config.get_str("fsid")
+    try:
+        return uuid.UUID(text) if text else uuid.UUID(int=0)
+    except ValueError:
+        raise MonitorsUnknownError(
+            f"fsid is {text!r}, which is no UUID", "copy it from `ceph fsid`"
+        ) from None

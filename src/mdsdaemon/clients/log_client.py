@@ -34,7 +34,7 @@ class Speaker(Protocol):
     """Under which names and addresses entries are signed (the messenger has them)."""
 
     @property
-    def myname(self) -> PeerName: ...
+    def name(self) -> PeerName: ...
 
     @property
     def my_addrs(self) -> EntityAddrVec: ...
@@ -95,7 +95,7 @@ class LogClient:
         speaker: Speaker,
         *,
         log: logging.Logger | None = None,
-        on_queue: Callable[[], None] | None = None,
+        on_queue: Callable[[], object] | None = None,
     ) -> None:
         self.name = name
         self.dropped = 0
@@ -122,7 +122,7 @@ class LogClient:
             return
         entry = LogEntry(
             name=self.name,
-            rank=self._speaker.myname,
+            rank=self._speaker.name,
             addrs=self._speaker.my_addrs,
             stamp=int(self._wall() * NSEC),
             seq=self._last_log,

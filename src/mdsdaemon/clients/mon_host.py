@@ -40,7 +40,7 @@ class HostName:
 
 
 def split_items(text: str) -> list[str]:
-    """Split at commas, semicolons and blanks outside brackets. ValueError: brackets do not match."""
+    """Split at commas, semicolons and blanks outside brackets; ValueError: unbalanced brackets."""
     items: list[str] = []
     item = ""
     depth = 0

@@ -11,7 +11,7 @@ from mdsdaemon.maps.compat_set import CompatSet, get_compat_set_all
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.base import decode_message, encode_message
 from mdsdaemon.messages.mds import MMDSBeacon
-from mdsdaemon.types.features import FEATURES_PACIFIC
+from mdsdaemon.types.features import FEATURES_ADVERTISED
 from mdsdaemon.types.health import MDSHealthMetric
 
 FSID = uuid.UUID("17843ff7-cab6-4512-8f9f-ba0ccc564ce6")
@@ -34,7 +34,7 @@ def test_first_beacon_boots_with_sys_info() -> None:
     assert (msg.seq, msg.state, msg.version, msg.fs) == (1, State.BOOT, 0, "cephfs")
     assert msg.sys_info == {"hostname": "h"}
     assert msg.compat == get_compat_set_all()
-    assert msg.mds_features == FEATURES_PACIFIC
+    assert msg.mds_features == FEATURES_ADVERTISED
 
 
 def test_later_beacons_have_no_sys_info_and_the_maps_epoch() -> None:
@@ -137,18 +137,18 @@ def test_wire_form(state: int) -> None:
     beacon = a_beacon()
     beacon.set_want_state(5, state)
     msg = send(beacon, 1.0)
-    version, compat, front = encode_message(msg, FEATURES_PACIFIC)
+    version, compat, front = encode_message(msg, FEATURES_ADVERTISED)
     assert (version, compat) == (8, 6)
     # paxos head, fsid, gid, state as u32, seq, name
     assert front[:18] == b"\5" + bytes(7) + b"\xff\xff" + bytes(8)
     assert front[18:34] == FSID.bytes
     assert front[34:42] == (4107).to_bytes(8, "little")
     assert front[42:46] == (state & 0xFFFFFFFF).to_bytes(4, "little")
-    again = decode_message(100, version, compat, front, b"", b"", FEATURES_PACIFIC)
+    again = decode_message(100, version, compat, front, b"", b"", FEATURES_ADVERTISED)
     assert again == msg
     for cut in range(len(front) - 1):
         with pytest.raises(DecodeError):
-            decode_message(100, version, compat, front[:cut], b"", b"", FEATURES_PACIFIC)
+            decode_message(100, version, compat, front[:cut], b"", b"", FEATURES_ADVERTISED)
 
 
 def test_compat_set_has_bit_zero_clear_on_the_wire() -> None:

@@ -266,7 +266,10 @@ def test_decisions_carry_what_is_needed() -> None:
 
 def test_reasons_tell_what_happened() -> None:
     suicide = decide(
-        EMPTY, a_map(3, compat=newer_compat("incompat")), gid=ME, want_state=State.BOOT,
+        EMPTY,
+        a_map(3, compat=newer_compat("incompat")),
+        gid=ME,
+        want_state=State.BOOT,
         held_rank=None,
     )[-1]
     assert isinstance(suicide, Suicide)

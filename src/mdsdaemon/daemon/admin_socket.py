@@ -16,7 +16,7 @@ import os
 import socket
 import stat
 import struct
-from pathlib import Path
+from contextlib import suppress
 
 import trio
 
@@ -110,7 +110,8 @@ class AdminSocket:
                 "stop that one or give this one another name or admin_socket"
             )
         self._log.info("removing the stale admin socket %s", self.path)
-        Path(self.path).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled, then remove the socket file. Binds first if need be."""
@@ -143,12 +144,10 @@ class AdminSocket:
             return
         self._sock.close()
         self._sock = None
-        try:
+        with suppress(OSError):
             found = os.lstat(self.path)
             if (found.st_dev, found.st_ino) == self._inode:
                 os.unlink(self.path)
-        except OSError:
-            pass
 
     async def _serve(
         self, stream: trio.SocketStream, clients: trio.CapacityLimiter, place: object

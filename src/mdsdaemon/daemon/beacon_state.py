@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 from mdsdaemon.maps.compat_set import CompatSet, get_compat_set_all
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.mds import CEPH_MSG_PRIO_HIGH, MMDSBeacon
-from mdsdaemon.types.features import FEATURES_PACIFIC
+from mdsdaemon.types.features import FEATURES_ADVERTISED
 from mdsdaemon.types.health import MDSHealth, MDSHealthMetric
 
 COMPAT: CompatSet = get_compat_set_all()
@@ -102,7 +102,7 @@ class BeaconState:
             compat=COMPAT,
             health=MDSHealth(metrics=self.health),
             sys_info=dict(sys_info()) if self.want_state == State.BOOT else {},
-            mds_features=FEATURES_PACIFIC,
+            mds_features=FEATURES_ADVERTISED,
             fs=fs,
         )
         beacon.priority = CEPH_MSG_PRIO_HIGH

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mdsdaemon.cephx.keyring import KeyringError
 from mdsdaemon.clients.errors import MonClientError, MonitorsUnknownError
 from mdsdaemon.daemon.admin_socket import AdminSocket, AdminSocketError
-from mdsdaemon.daemon.outcome import DaemonAbort, End, InitError, Outcome
+from mdsdaemon.daemon.outcome import DaemonAbort, End, Outcome
+from mdsdaemon.errors import ExitStatus, FatalError
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.net.stream import BindError
-from mdsdaemon.types.entity import MDS, MGR, MON, OSD, EntityAddr, PeerName
+from mdsdaemon.types.entity import MDS, EntityAddr, PeerName
 
 if TYPE_CHECKING:
     from mdsdaemon.daemon.mds_daemon import MDSDaemon
@@ -46,9 +48,16 @@ async def run(
     Cancelled from outside it ends at once without a goodbye, as by a crash.
 
     Raises:
-        InitError: the daemon could not bind or join.
+        FatalError: the daemon could not bind or join; with the exit status for a program.
     """
-    failure: list[InitError] = []
+    failure: list[FatalError] = []
+    with _remembering(failure):
+        mds.monc.init()
+    if failure:
+        raise failure[0]
+    mds.messenger.set_authenticator(mds)
+    mds.messenger.add_dispatcher_tail(mds.beacon)
+    mds.messenger.add_dispatcher_tail(mds)
     async with trio.open_nursery() as messenger_nursery:
         with _remembering(failure):
             await messenger_nursery.start(mds.messenger.run, list(binds))
@@ -65,7 +74,7 @@ async def run(
 async def _run_mon_session(
     mds: MDSDaemon,
     admin_socket: AdminSocket | None,
-    failure: list[InitError],
+    failure: list[FatalError],
     task_status: trio.TaskStatus[None],
 ) -> None:
     async with trio.open_nursery() as mon_nursery:
@@ -88,17 +97,25 @@ async def _run_mon_session(
         mon_nursery.cancel_scope.cancel()
 
 
+_REFUSED = (errno.EACCES, errno.EPERM, errno.ENOENT)
+
+
 @contextmanager
-def _remembering(failure: list[InitError]) -> Iterator[None]:
+def _remembering(failure: list[FatalError]) -> Iterator[None]:
     """Turn what init may fail with into one error, kept until all tasks have ended."""
     try:
         yield
-    except InitError as e:
+    except FatalError as e:
         failure.append(e)
-    except (MonClientError, MonitorsUnknownError) as e:
-        failure.append(InitError(getattr(e, "errno", errno.ENOENT), e.text, e.remedy))
+    except MonitorsUnknownError as e:
+        failure.append(FatalError(e.text, ExitStatus.UNAVAILABLE, e.remedy))
+    except MonClientError as e:
+        status = ExitStatus.NOT_PERMITTED if e.errno in _REFUSED else ExitStatus.UNAVAILABLE
+        failure.append(FatalError(f"cannot join the cluster: {e.text}", status, e.remedy))
+    except KeyringError as e:
+        failure.append(FatalError(str(e), ExitStatus.CONFIG))
     except BindError as e:
-        failure.append(InitError(e.errno or errno.EADDRINUSE, str(e)))
+        failure.append(FatalError(str(e), ExitStatus.ADDRESS))
 
 
 async def _start_admin_socket(
@@ -116,11 +133,6 @@ async def _start_admin_socket(
 async def init(mds: MDSDaemon, mon_nursery: trio.Nursery) -> None:
     """Join the cluster, in ceph-mds's order. Cancelled by `suicide`."""
     monc, messenger = mds.monc, mds.messenger
-    messenger.add_dispatcher_tail(mds.beacon)
-    messenger.add_dispatcher_tail(mds)
-
-    monc.set_want_keys(MON | OSD | MDS | MGR)
-    messenger.set_authenticator(mds)
     await mon_nursery.start(monc.run)
     await monc.authenticate()
 
@@ -131,9 +143,9 @@ async def init(mds: MDSDaemon, mon_nursery: trio.Nursery) -> None:
         if attempts <= mds.config.get_int("max_rotating_auth_attempts"):
             mds.log.error("unable to obtain rotating service keys; retrying")
             continue
-        raise InitError(
-            errno.ETIMEDOUT,
+        raise FatalError(
             "failed to refresh rotating keys, maximum retry time reached",
+            ExitStatus.TEMPORARY,
             "compare this machine's clock with those of the monitors",
         )
 

@@ -160,9 +160,7 @@ class MDSDaemon(Dispatcher):
         self.executor.unregister_commands(MDS_COMMANDS)
         self._commands = None
 
-    def asok_command(
-        self, prefix: str, cmdmap: CmdMap, inbl: bytes
-    ) -> Reply | Awaitable[Reply]:
+    def asok_command(self, prefix: str, cmdmap: CmdMap, inbl: bytes) -> Reply | Awaitable[Reply]:
         """Serve one of the daemon's own commands, or hand it to the rank."""
         self.log.info("asok_command: %s (starting...)", prefix)
         assert self._commands is not None
@@ -227,7 +225,7 @@ class MDSDaemon(Dispatcher):
             return
         self.log.info("Updating MDS map to version %d from %s", msg.epoch, msg.source)
         try:
-            newmap = decode(MDSMap, msg.encoded)
+            newmap = decode(MDSMap, msg.encoded, partial=True)
         except DecodeError as e:
             # Without a map we cannot know what we are; the next one may be readable.
             self.log.error("cannot decode MDS map %d from %s: %s", msg.epoch, msg.source, e)
@@ -256,9 +254,7 @@ class MDSDaemon(Dispatcher):
                 return
         self.state_changed.unpark_all()
 
-    def _carry_out(
-        self, decision: map_handling.Decision, oldmap: MDSMap, msg: MMDSMap
-    ) -> None:
+    def _carry_out(self, decision: map_handling.Decision, oldmap: MDSMap, msg: MMDSMap) -> None:
         match decision:
             case map_handling.Discard(epoch=epoch, have=have):
                 self.log.debug("handle_mds_map old map epoch %d <= %d", epoch, have)
@@ -293,7 +289,7 @@ class MDSDaemon(Dispatcher):
     def _start_mgr_client(self) -> None:
         """The managers may know us now: follow their map, which leads to a session."""
         self.mgrc_started = True
-        self.mgrc.init()
+        self.nursery_or_fail().start_soon(self.mgrc.run)
         self.messenger.add_dispatcher_tail(self.mgrc)
         self.monc.sub_want("mgrmap", 0, 0)
         self.monc.renew_subs()
@@ -477,8 +473,4 @@ class MDSDaemon(Dispatcher):
             sessions.reset(con, self.log, remote=True)
 
     def _is_client(self, con: Connection) -> bool:
-        return (
-            con.peer_type == CLIENT
-            and not self.stopping
-            and self.beacon.want_state != State.DNE
-        )
+        return con.peer_type == CLIENT and not self.stopping and self.beacon.want_state != State.DNE

@@ -1,4 +1,4 @@
-"""How a daemon ends, and what it raises when it cannot begin."""
+"""How a daemon ends."""
 
 from __future__ import annotations
 
@@ -25,22 +25,6 @@ class Outcome:
     end: End
     reason: str
     clean: bool = True
-
-
-class InitError(Exception):
-    """The daemon could not join the cluster.
-
-    `errno` is positive, `text` says what failed and where, `remedy` what to do about it.
-    """
-
-    def __init__(self, errno: int, text: str, remedy: str = "") -> None:
-        super().__init__(errno, text, remedy)
-        self.errno = errno
-        self.text = text
-        self.remedy = remedy
-
-    def __str__(self) -> str:
-        return f"{self.text}; {self.remedy}" if self.remedy else self.text
 
 
 class DaemonAbort(DaemonFault, AssertionError):

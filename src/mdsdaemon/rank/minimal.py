@@ -104,9 +104,7 @@ class MinimalRank(Rank):
         if isinstance(msg, MClientSession) and msg.op == SessionOp.REQUEST_OPEN:
             con = msg.connection
             if con is not None:
-                reject = MClientSession(
-                    op=SessionOp.REJECT, metadata={"error_string": NOT_SERVING}
-                )
+                reject = MClientSession(op=SessionOp.REJECT, metadata={"error_string": NOT_SERVING})
                 con.send_message(reject)
             return True
         return False

@@ -45,7 +45,7 @@ class Session:
     connection: Connection | None = None
     state: SessionState = SessionState.CLOSED
     state_seq: int = 0
-    auth_caps: MDSAuthCaps = MDSAuthCaps()
+    auth_caps: MDSAuthCaps = field(factory=MDSAuthCaps)
     client_metadata: dict[str, str] = field(factory=dict)
     preopen_out_queue: deque[Message] = field(factory=lambda: deque(maxlen=MAX_PREOPEN), repr=False)
     priv: Any = field(default=None, repr=False)

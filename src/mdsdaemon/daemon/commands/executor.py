@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from inspect import isawaitable
 from typing import Any
 
+from mdsdaemon.daemon.commands.table import Command, CommandTable
 from mdsdaemon.messages.cmdparse import (
     BadCmdGet,
     CmdMap,
@@ -19,7 +20,6 @@ from mdsdaemon.messages.cmdparse import (
     get_str,
 )
 from mdsdaemon.messages.formatter import Reply, Result, render
-from mdsdaemon.daemon.commands.table import Command, CommandTable
 
 Handler = Callable[[str, CmdMap, bytes], Reply | Awaitable[Reply]]
 """(prefix, arguments, input data) -> the reply, at once or awaited."""

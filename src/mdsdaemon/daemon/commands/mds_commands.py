@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mdsdaemon.messages.cmdparse import CmdMap, get_str
+from mdsdaemon.messages.cmdparse import CmdMap
 from mdsdaemon.messages.formatter import Reply
 
 if TYPE_CHECKING:

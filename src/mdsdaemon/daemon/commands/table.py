@@ -133,7 +133,9 @@ MDS_COMMANDS = CommandTable(
         Command("ops", "client requests being served", rank=True),
         Command("dump_blocked_ops", "client requests that take too long", rank=True),
         Command("dump_historic_ops", "recent client requests", rank=True),
-        Command("dump_historic_ops_by_duration", "recent client requests, slowest first", rank=True),
+        Command(
+            "dump_historic_ops_by_duration", "recent client requests, slowest first", rank=True
+        ),
         Command(
             f"scrub_path {_PATH} "
             "name=scrubops,type=CephChoices,strings=force|recursive|repair,n=N,req=false "

@@ -60,9 +60,7 @@ class TellQueue:
                 await places.acquire_on_behalf_of(place)
                 nursery.start_soon(self._run_one, msg, places, place)
 
-    async def _run_one(
-        self, msg: MCommand, places: trio.CapacityLimiter, place: object
-    ) -> None:
+    async def _run_one(self, msg: MCommand, places: trio.CapacityLimiter, place: object) -> None:
         try:
             reply_to(msg, await self._executor.execute(msg.cmd, msg.data))
         finally:

@@ -1,0 +1,200 @@
+"""The commands of every Ceph daemon: configuration, counters, log, version, help.
+
+Behaviour: ceph/ceph, src/common/ceph_context.cc (_do_command), src/common/admin_socket.cc
+(Pacific), checked against a live ceph-mds 16.2.15.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from mdsdaemon.config.injectargs import injectargs
+from mdsdaemon.daemon.commands.executor import CommandExecutor
+from mdsdaemon.daemon.outcome import DaemonAbort
+from mdsdaemon.daemon.version import (
+    ADMIN_SOCKET_VERSION,
+    CEPH_RELEASE,
+    CEPH_RELEASE_TYPE,
+    CEPH_VERSION_SHORT,
+    git_version,
+)
+from mdsdaemon.errors import OptionError
+from mdsdaemon.messages.cmdparse import CmdMap, get_str, get_strings
+from mdsdaemon.messages.formatter import NamedList, Reply, cpp_strerror
+
+if TYPE_CHECKING:
+    from mdsdaemon.config import Config
+    from mdsdaemon.perf import PerfRegistry
+
+
+def _nothing() -> None:
+    """What a log command does where the log is the host's."""
+
+
+@frozen
+class LogHooks:
+    """What the log commands do; the program gives its own, a host may leave them out.
+
+    Each may raise OSError.
+    """
+
+    flush: Callable[[], None] = _nothing
+    dump: Callable[[], None] = _nothing
+    reopen: Callable[[], None] = _nothing
+
+
+class ContextCommands:
+    """Serves the generic commands of one daemon."""
+
+    def __init__(
+        self,
+        config: Config,
+        perf: PerfRegistry,
+        executor: CommandExecutor,
+        *,
+        log_hooks: LogHooks,
+        mempools: Callable[[], Mapping[str, tuple[int, int]]],
+    ) -> None:
+        self._config = config
+        self._perf = perf
+        self._executor = executor
+        self._log_hooks = log_hooks
+        self._mempools = mempools
+        self._leaked: list[bytes] = []
+
+    def admin_socket(self, prefix: str, cmdmap: CmdMap, inbl: bytes) -> Reply:
+        """The commands of the admin socket itself."""
+        match prefix:
+            case "0":
+                return Reply(out=ADMIN_SOCKET_VERSION.encode())
+            case "version":
+                version = {
+                    "version": CEPH_VERSION_SHORT,
+                    "release": CEPH_RELEASE,
+                    "release_type": CEPH_RELEASE_TYPE,
+                }
+                return Reply(section="version", data=version)
+            case "git_version":
+                return Reply(section="version", data={"git_version": git_version()})
+            case "help":
+                return Reply(section="help", data=self._executor.help())
+            case _:
+                return Reply(section="command_descriptions", data=self._executor.descriptions())
+
+    def call(self, prefix: str, cmdmap: CmdMap, inbl: bytes) -> Reply:
+        """The commands of CephContext."""
+        section = prefix.replace(" ", "_")
+        try:
+            if prefix in ("assert", "abort"):
+                return self._abort(prefix)
+            if prefix.startswith("perf") or prefix in ("1", "2"):
+                return self._perf_command(prefix, cmdmap)
+            if prefix.startswith("log "):
+                getattr(self._log_hooks, prefix[4:])()
+                return Reply(section=section, data={})
+            if prefix == "dump_mempools":
+                return Reply(section="mempools", data={"mempool": self._dump_mempools()})
+            if prefix == "leak_some_memory":
+                self._leaked.append(bytes(1234))
+                return Reply()
+            return self._config_command(prefix, section, cmdmap)
+        except OSError as e:
+            return Reply.fail(e.errno or errno.EIO, f"{prefix}: {e.strerror or e}")
+
+    # -- configuration ----------------------------------------------------------------------
+
+    def _config_command(self, prefix: str, section: str, cmdmap: CmdMap) -> Reply:
+        config, data = self._config, dict[str, Any]()
+        var = get_str(cmdmap, "var") or ""
+        match prefix:
+            case "config show":
+                data.update(config.show())
+            case "config get":
+                return self._config_get(section, var)
+            case "config set":
+                return self._config_set(section, var, " ".join(get_strings(cmdmap, "val") or []))
+            case "config unset":
+                try:
+                    config.rm_val(var)
+                except OptionError as e:
+                    return _option_error(e, f"error unsetting '{var}'")
+            case "config diff" | "config diff get":
+                # 16.2.15 answers `config diff get` with everything, whatever it is asked for.
+                data["diff"] = config.diff()
+            case "config help":
+                try:
+                    listed = config.help(var or None)
+                except OptionError as e:
+                    return Reply.fail(e.errno, e.text)
+                if isinstance(listed, list):
+                    data["options"] = NamedList("option", listed)
+                else:
+                    data["option"] = listed
+            case "injectargs":
+                r, text = injectargs(config, get_strings(cmdmap, "injected_args") or [])
+                return Reply(r=r, error=text, section=section, data=data)
+            case _:
+                return Reply.fail(errno.ENOSYS, prefix)
+        return Reply(section=section, data=data)
+
+    def _config_get(self, section: str, var: str) -> Reply:
+        shown = self._config.show()
+        if var not in shown:
+            return _option_error(OptionError(errno.ENOENT), f"error getting '{var}'")
+        return Reply(section=section, data={var: shown[var]})
+
+    def _config_set(self, section: str, var: str, value: str) -> Reply:
+        try:
+            self._config.change(var, value)
+        except OptionError as e:
+            return _option_error(e, f"error setting '{var}' to '{value}'")
+        return Reply(section=section, data={"success": self._config.apply_changes()})
+
+    # -- counters ---------------------------------------------------------------------------
+
+    def _perf_command(self, prefix: str, cmdmap: CmdMap) -> Reply:
+        logger = get_str(cmdmap, "logger") or ""
+        counter = get_str(cmdmap, "counter") or ""
+        data: dict[str, Any]
+        match prefix:
+            case "perf dump" | "perfcounters_dump" | "1":
+                data = self._perf.dump(logger, counter)
+            case "perf schema" | "perfcounters_schema" | "2":
+                data = self._perf.schema()
+            case "perf histogram dump":
+                data = self._perf.dump_histograms(logger, counter)
+            case "perf histogram schema":
+                data = self._perf.histogram_schema()
+            case _:
+                var = get_str(cmdmap, "var") or ""
+                if self._perf.reset(var):
+                    data = {"success": f"perf reset {var}"}
+                else:
+                    data = {"error": f"Not find: {var}"}
+                return Reply(section="perf reset", data=data)
+        return Reply(section="perfcounter_collection", data=data)
+
+    def _dump_mempools(self) -> dict[str, Any]:
+        pools = self._mempools()
+        by_pool = {n: {"items": i, "bytes": b} for n, (i, b) in pools.items()}
+        total = {
+            "items": sum(i for i, _ in pools.values()),
+            "bytes": sum(b for _, b in pools.values()),
+        }
+        return {"by_pool": by_pool, "total": total}
+
+    def _abort(self, prefix: str) -> Reply:
+        """End the daemon as a bug would, where debug_asok_assert_abort permits it."""
+        if not self._config.get_bool("debug_asok_assert_abort"):
+            return Reply.fail(errno.EPERM)
+        raise DaemonAbort(f"command {prefix!r}")
+
+
+def _option_error(error: OptionError, what: str) -> Reply:
+    text = f"{what}: {cpp_strerror(error.errno)}"
+    # What ceph-mds says, and why, which it keeps to itself.
+    return Reply.fail(error.errno, f"{text} ({error.text})" if error.text else text)

@@ -59,6 +59,10 @@ class Daemon:
     def signal(self, number: signal.Signals) -> None:
         self.proc.send_signal(number)
 
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.proc.terminate()
+
     def stop(self) -> None:
         """SIGSTOP: it hangs, its connections stay open."""
         self.proc.send_signal(signal.SIGSTOP)

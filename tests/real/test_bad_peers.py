@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
-
 from tests.real import raw_msgr2 as msgr2
 from tests.real.cluster import Mds
 from tests.real.daemons import wait_for

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 
 import pytest
-
 from tests.real.admin import asok
 from tests.real.cluster import Mds, RealCluster
 from tests.real.conftest import QUICK

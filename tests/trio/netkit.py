@@ -258,7 +258,7 @@ async def two_nodes(
     client: str = "mds.1",
     seed: int = 0,
 ) -> AsyncIterator[tuple[Node, Node]]:
-    """A server at SERVER_HOST and a client at CLIENT_HOST, both listening; leaves nothing behind."""
+    """A server at SERVER_HOST and a client at CLIENT_HOST, both listening; nothing stays."""
     one = make_node(
         network.transport(SERVER_HOST),
         "mds.0",
@@ -290,7 +290,7 @@ async def two_nodes(
 
 def run_seeded(main: Callable[[int], Awaitable[None]], seed: int, limit: float = 3600.0) -> None:
     """Run `main(seed)` on virtual time with Trio's scheduling drawn from `seed` too."""
-    internals: Any = trio._core._run  # type: ignore[attr-defined]
+    internals: Any = trio._core._run
     internals._r.seed(seed)
     before = internals._ALLOW_DETERMINISTIC_SCHEDULING
     internals._ALLOW_DETERMINISTIC_SCHEDULING = True

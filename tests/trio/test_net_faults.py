@@ -1,15 +1,10 @@
-"""Broken connections: replay, races, resets, standby, by Ceph's policies. Everything from a seed."""
+"""Broken connections: replay, races, resets, standby, by Ceph's policies; all from a seed."""
 
 from __future__ import annotations
 
 import pytest
 import trio
 import trio.testing
-
-from mdsdaemon.msgr2.auth import CEPH_CON_MODE_CRC, CEPH_CON_MODE_SECURE
-from mdsdaemon.net.memory_network import LinkSettings, MemoryNetwork
-from mdsdaemon.net.options import MessengerOptions
-from mdsdaemon.net.policy import Policy
 from tests.trio.netkit import (
     CLIENT_HOST,
     SERVER_HOST,
@@ -20,6 +15,11 @@ from tests.trio.netkit import (
     start,
     two_nodes,
 )
+
+from mdsdaemon.msgr2.auth import CEPH_CON_MODE_CRC, CEPH_CON_MODE_SECURE
+from mdsdaemon.net.memory_network import LinkSettings, MemoryNetwork
+from mdsdaemon.net.options import MessengerOptions
+from mdsdaemon.net.policy import Policy
 
 QUICK = MessengerOptions(ms_initial_backoff=0.05, ms_max_backoff=0.5)
 COUNT = 60

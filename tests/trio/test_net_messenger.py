@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.testing
+from tests.trio.netkit import SERVER_HOST, MNumber, Node, make_node, start, two_nodes
 
 from mdsdaemon.msgr2.auth import CEPH_CON_MODE_CRC, CEPH_CON_MODE_SECURE
 from mdsdaemon.net.memory_network import MemoryNetwork
 from mdsdaemon.net.policy import Policy
 from mdsdaemon.types.entity import MDS, EntityAddr, EntityAddrVec, PeerName
-from tests.trio.netkit import SERVER_HOST, MNumber, Node, make_node, start, two_nodes
 
 
 def echo(node: Node) -> None:
@@ -44,8 +44,7 @@ async def test_echo(autojump_clock: trio.testing.MockClock, con_mode: int) -> No
 async def test_who_is_who(autojump_clock: trio.testing.MockClock) -> None:
     async with two_nodes(MemoryNetwork(2)) as (server, client):
         con = client.connect(server)
-        assert con.is_open
-        assert not con.is_connected
+        assert (con.is_open, con.is_connected) == (True, False)
         with trio.fail_after(10):
             await server.dispatcher.until_event("accept")
             await client.dispatcher.until_event("connect")

@@ -206,7 +206,7 @@ class MemoryListener(Listener):
                 raise trio.ClosedResourceError("closed by this process")
             if self._backlog:
                 if self.exhausted:
-                    raise AcceptExhausted(24, f"cannot accept on {self.addr}: Too many open files")
+                    raise AcceptExhausted(self.addr, "Too many open files")
                 return self._backlog.popleft()
             await self._changed.park()
 

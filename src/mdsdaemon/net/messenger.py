@@ -86,7 +86,7 @@ class Messenger:
         self._nursery: trio.Nursery | None = None
         self._stopped = False
         self._loopback: LoopbackConnection | None = None
-        self._listening: trio.CancelScope | None = None
+        self._shutdown = trio.Event()
 
     # -- before run ----------------------------------------------------------------------
 
@@ -170,12 +170,12 @@ class Messenger:
                 self._loopback = LoopbackConnection(self, self.policies.get(self.name.type))
                 self._nursery.start_soon(self._loopback.run, name="connection to ourselves")
                 async with trio.open_nursery() as listening:
-                    self._listening = listening.cancel_scope
                     for listener in listeners:
                         listening.start_soon(self._listen, listener, name=f"listen {listener.addr}")
                     self.log.debug("my_addrs is %s", self.my_addrs)
                     task_status.started(self.my_addrs)
-                    await trio.sleep_forever()
+                    await self._shutdown.wait()
+                    listening.cancel_scope.cancel()
                 self._stopped = True
                 self._nursery.cancel_scope.cancel()
         finally:
@@ -186,8 +186,7 @@ class Messenger:
 
     def shutdown(self) -> None:
         """Make `run` return: first the listeners end, then the connections, without callbacks."""
-        if self._listening is not None:
-            self._listening.cancel()
+        self._shutdown.set()
 
     async def _listen(self, listener: Listener) -> None:
         self.record("listener.start", addr=str(listener.addr))

@@ -170,11 +170,7 @@ class SocketListener(Listener):
                 continue
             except OSError as exc:
                 if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    raise AcceptExhausted(
-                        exc.errno,
-                        f"cannot accept on {self.addr}: {exc.strerror}; "
-                        "raise the limit of open files (ulimit -n)",
-                    ) from exc
+                    raise AcceptExhausted(self.addr, exc.strerror or str(exc)) from exc
                 # What remains are errors of the one connection, pending on the new socket
                 # (accept(2): EPROTO, EHOSTUNREACH, ...).
                 continue

@@ -35,6 +35,11 @@ class BindError(OSError):
 class AcceptExhausted(OSError):
     """The process or the host has no file descriptor left for one more connection."""
 
+    def __init__(self, addr: EntityAddr, reason: str) -> None:
+        super().__init__(
+            f"cannot accept on {addr}: {reason}; raise the limit of open files (ulimit -n)"
+        )
+
 
 class Stream(trio.abc.Stream):
     """A connected byte stream.

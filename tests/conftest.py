@@ -6,7 +6,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# A loaded machine must not turn a slow example into a failure; in CI the same examples run each time.
+# A loaded machine must not turn a slow example into a failure; CI runs the same examples each time.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")

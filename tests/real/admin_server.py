@@ -3,7 +3,8 @@
 The `ceph` tool takes about half a second per call; tests that watch a map change every few
 milliseconds talk to this process instead. Lines of JSON in, lines of JSON out:
 
-    {"op": "mon" | "tell" | "forget", "target": NAME, "cmd": {...}}  ->  {"r": errno, "out": text, "err": text}
+    {"op": "mon" | "tell" | "forget", "target": NAME, "cmd": {...}}
+    -> {"r": 0 or -errno, "out": text, "err": text}
 """
 
 import json

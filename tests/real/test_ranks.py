@@ -26,9 +26,8 @@ def test_new_file_system_gives_the_rank(osd_cluster: RealCluster, mds_kind: str)
     info = mds.wait_state(GIVEN[mds_kind], 10)
     assert info["gid"] == gid
     assert info["rank"] == 0
-    status = wait_for(
-        lambda: s if (s := mds.asok("status"))["state"] == GIVEN[mds_kind] else None, 5, "status"
-    )
+    wait_for(lambda: mds.asok("status")["state"] == GIVEN[mds_kind], 5, "status says so")
+    status = mds.asok("status")
     assert status["whoami"] == 0
     assert status["fs_name"] == "cephfs"
     assert mds.cluster.ceph("tell", "mds.0", "status")["id"] == gid

@@ -100,7 +100,9 @@ class Tickets:
         assert secret is not None
         info = decode(CephXServiceTicketInfo, open_sealed(self.blob.blob, secret), partial=True)
         change(info)
-        return self.with_blob(evolve(self.blob, blob=seal(CephXServiceTicketInfo, info, secret)))
+        return self.with_blob(
+            CephXTicketBlob(self.blob.secret_id, seal(CephXServiceTicketInfo, info, secret))
+        )
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ def refusal(answer: tuple[int, bytes]) -> int:
 def flipped(tickets: Tickets, at: int) -> CephxAuthorizer:
     data = bytearray(tickets.blob.blob)
     data[at] ^= 0x40
-    return tickets.with_blob(evolve(tickets.blob, blob=bytes(data)))
+    return tickets.with_blob(CephXTicketBlob(tickets.blob.secret_id, bytes(data)))
 
 
 def for_osd(tickets: Tickets) -> CephxAuthorizer:
@@ -155,15 +157,15 @@ def last_byte_flipped(tickets: Tickets) -> CephxAuthorizer:
 
 
 def ticket_cut(tickets: Tickets) -> CephxAuthorizer:
-    return tickets.with_blob(evolve(tickets.blob, blob=tickets.blob.blob[:-16]))
+    return tickets.with_blob(CephXTicketBlob(tickets.blob.secret_id, tickets.blob.blob[:-16]))
 
 
 def empty_ticket(tickets: Tickets) -> CephxAuthorizer:
-    return tickets.with_blob(evolve(tickets.blob, blob=b""))
+    return tickets.with_blob(CephXTicketBlob(tickets.blob.secret_id, b""))
 
 
 def unknown_secret(tickets: Tickets) -> CephxAuthorizer:
-    return tickets.with_blob(evolve(tickets.blob, secret_id=tickets.blob.secret_id + 1000))
+    return tickets.with_blob(CephXTicketBlob(tickets.blob.secret_id + 1000, tickets.blob.blob))
 
 
 def expired(tickets: Tickets) -> CephxAuthorizer:

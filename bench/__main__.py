@@ -1,0 +1,47 @@
+"""`nox -s bench` (or `python -m bench`): figures as tables, and all samples as JSON.
+
+nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE] [beside] [codecs] [messenger]
+"""
+
+import argparse
+import json
+import platform
+import sys
+from pathlib import Path
+
+from bench import beside, codecs
+
+PARTS = ("beside", "codecs")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
+    parser.add_argument("--rounds", type=int, default=5, help="lives of each daemon")
+    parser.add_argument("--idle", type=float, default=5, help="seconds to watch a standby")
+    parser.add_argument("--json", type=Path, help="write all samples there")
+    asked = parser.parse_args()
+    parts = asked.parts or PARTS
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    results: dict[str, object] = {
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()} {platform.release()}",
+    }
+    out = sys.stdout
+    if "codecs" in parts:
+        rates = codecs.measure()
+        results["codecs"] = codecs.as_json(rates)
+        print(codecs.table(rates), end="\n\n", file=out, flush=True)
+    if "beside" in parts:
+        figures = beside.measure(asked.rounds, asked.idle)
+        results["beside"] = beside.as_json(figures)
+        print(beside.table(figures), end="\n\n", file=out, flush=True)
+    if asked.json is not None:
+        asked.json.write_text(json.dumps(results, indent=1) + "\n")
+    else:
+        print(json.dumps(results), file=out)
+
+
+if __name__ == "__main__":
+    main()

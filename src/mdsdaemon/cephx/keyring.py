@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Self
@@ -182,13 +183,17 @@ class KeyRing:
         return "".join(out)
 
 
+def _stdin() -> bytes:
+    return sys.stdin.buffer.read(MAX_KEYRING_SIZE)
+
+
 def find_keyring(
     name: EntityName,
     *,
     keyring: str,
     key: str = "",
     keyfile: str = "",
-    read_stdin: Callable[[], bytes] | None = None,
+    read_stdin: Callable[[], bytes] = _stdin,
 ) -> KeyRing:
     """The keyring that the options ``keyring``, ``key`` and ``keyfile`` give a process.
 
@@ -210,7 +215,7 @@ def find_keyring(
     if key:
         secret = _plain_key(key, "", "the key given with --key")
     elif keyfile:
-        raw = read_stdin() if keyfile == "-" and read_stdin is not None else _read(keyfile)
+        raw = read_stdin() if keyfile == "-" else _read(keyfile)
         text = raw.decode("ascii", "replace")
         secret = _plain_key(text, keyfile, "the content")
     else:

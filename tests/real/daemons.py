@@ -108,7 +108,7 @@ class Daemon:
         """From here on: ``fresh_log`` gives what is written after this call."""
         self._quoted = {log: log.stat().st_size if log.exists() else 0 for log in self.logs}
 
-    def fresh_log(self, most: int = 6000) -> str:
+    def fresh_log(self, most: int = 4000) -> str:
         """The end of what was written since ``mark_logs``, for a failing test's report."""
         parts = []
         for log in self.logs:

@@ -1,11 +1,14 @@
 """A daemon inside this process, with a rank object of the test: what it sees, in which order."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import trio
+from tests.real.cluster import RealCluster
+from tests.real.daemons import wait_for
 
 from mdsdaemon.config import load_config
 from mdsdaemon.daemon.embed import MDS, open_mds
@@ -14,8 +17,6 @@ from mdsdaemon.maps.mds_states import state_name
 from mdsdaemon.messages.base import Message
 from mdsdaemon.rank.interface import Rank, RankServices
 from mdsdaemon.types.entity import PeerName
-from tests.real.cluster import RealCluster
-from tests.real.daemons import wait_for
 
 Call = tuple[Any, ...]
 
@@ -76,11 +77,9 @@ async def recorded(cluster: RealCluster, calls: list[Call]) -> AsyncIterator[MDS
         await mds.stop()
 
 
-async def reached(calls: list[Call], call: Call) -> None:
-    """Until ``call`` is among the recorded."""
-    with trio.fail_after(10):
-        while call not in calls:
-            await trio.sleep(0.01)
+async def reached(calls: list[Call], call: Call, after: int = 0) -> None:
+    """Until ``call`` is among those recorded after the first ``after``."""
+    await trio.to_thread.run_sync(wait_for, lambda: call in calls[after:], 10, f"{call} is seen")
 
 
 async def test_new_file_system_in_the_rank_s_eyes(cluster: RealCluster) -> None:
@@ -96,16 +95,15 @@ async def test_new_file_system_in_the_rank_s_eyes(cluster: RealCluster) -> None:
             ("run",),
         ]
         assert isinstance(mds.rank, RecordingRank)
-        status = mds.daemon.dump_status() if hasattr(mds.daemon, "dump_status") else {}
-        assert status.get("whoami", 0) == 0
+        reply = await mds.command(json.dumps({"prefix": "status", "format": "json"}))
+        status = json.loads(reply.out)
+        assert (status["whoami"], status["id"], status["state"]) == (0, gid, "up:creating")
         # A change of the file system's settings is a new map with the same state.
         seen = len(calls)
         await trio.to_thread.run_sync(
             partial(cluster.mon, "fs set", fs_name="cephfs", var="session_timeout", val="61")
         )
-        with trio.fail_after(10):
-            while ("map", "cephfs", "up:creating", 0) not in calls[seen:]:
-                await trio.sleep(0.01)
+        await reached(calls, ("map", "cephfs", "up:creating", 0), after=seen)
     rest = [call for call in calls[4:] if call[0] not in ("tick", "map")]
     assert rest == [("shutdown",), ("run ends",)]
 

@@ -60,7 +60,7 @@ class Counter:
     def __init__(
         self,
         name: str,
-        type: int,
+        kind: int,
         description: str = "",
         nick: str = "",
         prio: int = 0,
@@ -70,7 +70,7 @@ class Counter:
         if len(nick) > 4:
             raise ValueError(f"nick {nick!r} of counter {name} has more than four characters")
         self.name = name
-        self.type = type
+        self.type = kind
         self.description = description
         self.nick = nick
         self.prio = prio

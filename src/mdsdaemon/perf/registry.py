@@ -12,6 +12,9 @@ import attrs
 
 from mdsdaemon.perf.counters import Counter, PerfCounters, adjusted
 
+Dump = dict[str, dict[str, Any]]
+"""Group → counter → value or schema."""
+
 
 @attrs.frozen
 class Entry:
@@ -72,18 +75,26 @@ class PerfRegistry:
                     priority = adjusted(counter.prio, group.prio_adjust)
                     yield Entry(f"{group.name}.{counter.name}", priority, counter)
 
-    def dump(self, logger: str = "", counter: str = "", *, histograms: bool = False) -> Any:
-        """`perf dump [logger] [counter]`, or `perf histogram dump`."""
+    def dump(self, logger: str = "", counter: str = "") -> Dump:
+        """`perf dump [logger] [counter]`."""
         self.refresh()
-        return self._generic(lambda c, _: c.dump(), logger, counter, histograms)
+        return self._generic(lambda c, _: c.dump(), logger, counter, histograms=False)
 
-    def schema(self, logger: str = "", counter: str = "", *, histograms: bool = False) -> Any:
-        """`perf schema`, or `perf histogram schema`."""
-        return self._generic(lambda c, adjust: c.schema(adjust), logger, counter, histograms)
+    def schema(self) -> Dump:
+        """`perf schema`."""
+        return self._generic(lambda c, adjust: c.schema(adjust), "", "", histograms=False)
+
+    def dump_histograms(self, logger: str = "", counter: str = "") -> Dump:
+        """`perf histogram dump [logger] [counter]`."""
+        return self._generic(lambda c, _: c.dump(), logger, counter, histograms=True)
+
+    def histogram_schema(self) -> Dump:
+        """`perf histogram schema`."""
+        return self._generic(lambda c, adjust: c.schema(adjust), "", "", histograms=True)
 
     def _generic(
-        self, show: Callable[[Counter, int], Any], logger: str, counter: str, histograms: bool
-    ) -> dict[str, dict[str, Any]]:
+        self, show: Callable[[Counter, int], Any], logger: str, counter: str, *, histograms: bool
+    ) -> Dump:
         return {
             group.name: {
                 c.name: show(c, group.prio_adjust)

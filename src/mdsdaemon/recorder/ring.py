@@ -4,8 +4,8 @@ To record an event costs about a microsecond, so it is always on. What is kept i
 and in size: text is cut, objects are turned into short text at once, so that they are not kept
 alive. Secrets are taken out when the record is written.
 
-The file is a CBOR sequence (RFC 8742): a header (tagged 55799, which makes it known to `file`), then
-one array `[seconds, kind, {field: value}]` per event, oldest first.
+The file is a CBOR sequence (RFC 8742): a header, tagged 55799 so that the `file` command knows it,
+then one array `[seconds, kind, {field: value}]` per event, oldest first.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class FlightRecorder:
     def __init__(
         self,
         capacity: int = DEFAULT_CAPACITY,
-        wall: Callable[[], float] = float,
         *,
+        wall: Callable[[], float],
         name: str = "",
     ) -> None:
         self.name = name

@@ -6,7 +6,7 @@ is read, and the rest is named. Format: see ring.py.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import io
 from collections.abc import Iterator
 from typing import Any
@@ -143,7 +143,7 @@ def format_record(record: Record) -> Iterator[str]:
 def timestamp(at: float) -> str:
     """`2026-11-23T03:21:53.027Z`, or the bare number when it is no date."""
     try:
-        moment = datetime.datetime.fromtimestamp(at, datetime.UTC)
+        moment = dt.datetime.fromtimestamp(at, dt.UTC)
     except (ValueError, OverflowError, OSError):
         return f"{at:g}"
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

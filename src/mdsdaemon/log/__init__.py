@@ -1,0 +1,19 @@
+"""Log lines of a daemon: loggers, levels, formats, files."""
+
+from mdsdaemon.log.levels import FINE, FINEST, ROOT, ceph_level, daemon_logger, python_level
+from mdsdaemon.log.lines import JsonFormatter, LineFormatter, brief_traceback
+from mdsdaemon.log.setup import DaemonLogging, flight_record_path
+
+__all__ = [
+    "FINE",
+    "FINEST",
+    "ROOT",
+    "DaemonLogging",
+    "JsonFormatter",
+    "LineFormatter",
+    "brief_traceback",
+    "ceph_level",
+    "daemon_logger",
+    "flight_record_path",
+    "python_level",
+]

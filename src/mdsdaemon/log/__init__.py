@@ -2,7 +2,7 @@
 
 from mdsdaemon.log.levels import FINE, FINEST, ROOT, ceph_level, daemon_logger, python_level
 from mdsdaemon.log.lines import JsonFormatter, LineFormatter, brief_traceback
-from mdsdaemon.log.setup import DaemonLogging, flight_record_path
+from mdsdaemon.log.setup import DaemonLogging, beside_log, flight_record_path
 
 __all__ = [
     "FINE",
@@ -11,6 +11,7 @@ __all__ = [
     "DaemonLogging",
     "JsonFormatter",
     "LineFormatter",
+    "beside_log",
     "brief_traceback",
     "ceph_level",
     "daemon_logger",

@@ -207,9 +207,14 @@ class DaemonLogging:
         self._top.propagate = self._propagate
 
 
-def flight_record_path(config: Config) -> str:
-    """Where the flight record of a daemon goes: beside its log file, else in its run directory."""
+def beside_log(config: Config, suffix: str) -> str:
+    """Path of a file that belongs to a daemon's log: beside it, else in the run directory."""
     log_file = config.get_str("log_file") if config.get_bool("log_to_file") else ""
     if log_file.startswith("/") and not log_file.startswith("/dev/"):
-        return os.path.splitext(log_file)[0] + ".flight"
-    return config.expand("$run_dir/$cluster-$name.flight")
+        return os.path.splitext(log_file)[0] + suffix
+    return config.expand("$run_dir/$cluster-$name") + suffix
+
+
+def flight_record_path(config: Config) -> str:
+    """Where the flight record of a daemon goes."""
+    return beside_log(config, ".flight")

@@ -39,8 +39,8 @@ ms client mode = {mode}
 ms mon cluster mode = {mode}
 ms mon service mode = {mode}
 ms mon client mode = {mode}
-public addr = 127.0.0.1
-cluster addr = 127.0.0.1
+public addr = {host}
+cluster addr = {host}
 run dir = {root}/run
 log file = {root}/log/$name.log
 admin socket = {root}/run/$name.asok
@@ -83,13 +83,19 @@ class Mds(Daemon):
     """A metadata server started by a test: ``kind`` is "ours" or "real" (ceph-mds)."""
 
     def __init__(
-        self, cluster: "RealCluster", kind: str, name: str, label: str, argv: list[str]
+        self,
+        cluster: "RealCluster",
+        kind: str,
+        name: str,
+        label: str,
+        argv: list[str],
+        env: Mapping[str, str],
     ) -> None:
         self.cluster, self.kind, self.name = cluster, kind, name
         self.asok_path = cluster.root / "run" / f"mds.{label}.asok"
         log = cluster.root / "log" / f"mds.{label}.log"
         stderr = cluster.root / "log" / f"mds.{label}.err"
-        super().__init__(f"mds.{label} ({kind})", argv, cluster.env, stderr, log)
+        super().__init__(f"mds.{label} ({kind})", argv, {**cluster.env, **env}, stderr, log)
 
     def asok(self, prefix: str, /, **arguments: Any) -> Any:
         """One command on the admin socket, its output as parsed JSON."""
@@ -117,8 +123,9 @@ class Mds(Daemon):
 class RealCluster:
     """A running cluster between ``start()`` and ``stop()``, also as a context manager.
 
-    ``mode`` is the connection mode of every connection, "crc" or "secure"; ``options`` are lines
-    for ceph.conf's [global] section that go before the defaults above.
+    ``mode`` is the connection mode of every connection, "crc" or "secure"; ``host`` the address
+    of all daemons (in brackets for IPv6); ``options`` are lines for ceph.conf's [global] section
+    that go before the defaults above.
     """
 
     def __init__(
@@ -126,12 +133,13 @@ class RealCluster:
         *,
         mons: int = 1,
         mode: str = "crc",
+        host: str = "127.0.0.1",
         osd: bool = False,
         mgr: bool = False,
         options: Mapping[str, str] | None = None,
     ) -> None:
         self.mon_names = list("abc")[:mons]
-        self.mode = mode
+        self.mode, self.host = mode, host
         self._with_osd, self._with_mgr = osd, mgr
         self._options = dict(options or {})
         self.fsid = str(uuid.uuid4())
@@ -168,7 +176,7 @@ class RealCluster:
             (self.root / folder).mkdir()
         self._ports = [PortHold(2) for _ in self.mon_names]
         self.mon_addrs = {
-            name: f"[v2:127.0.0.1:{hold.first},v1:127.0.0.1:{hold.first + 1}]"
+            name: f"[v2:{self.host}:{hold.first},v1:{self.host}:{hold.first + 1}]"
             for name, hold in zip(self.mon_names, self._ports, strict=True)
         }
         write_keyring(self.keyring)
@@ -191,6 +199,7 @@ class RealCluster:
             root=self.root,
             fsid=self.fsid,
             mode=self.mode,
+            host=self.host,
             mon_host=",".join(self.mon_addrs.values()),
             mon_names=",".join(self.mon_names),
         )
@@ -308,18 +317,21 @@ class RealCluster:
         *args: str,
         label: str | None = None,
         conf: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        with_conf: bool = True,
     ) -> Mds:
         """ceph-mds ("real") or mdsdaemon ("ours") in the foreground, as mds.``name``.
 
         ``label`` names the files of a second daemon of the same name; ``conf`` is another
-        ceph.conf than the cluster's.
+        ceph.conf than the cluster's (``with_conf=False``: none is named); ``env`` is added to
+        the environment.
         """
         program = ["ceph-mds", "-f"] if kind == "real" else [sys.executable, "-m", "mdsdaemon"]
-        argv = [*program, "-i", name, "-c", str(conf or self.conf)]
+        argv = [*program, "-i", name, *(("-c", str(conf or self.conf)) if with_conf else ())]
         if label is not None:
             argv += ["--admin-socket", str(self.root / "run" / f"mds.{label}.asok")]
             argv += ["--log-file", str(self.root / "log" / f"mds.{label}.log")]
-        mds = Mds(self, kind, name, label or name, [*argv, *args])
+        mds = Mds(self, kind, name, label or name, [*argv, *args], env or {})
         self.mdss.append(mds)
         return mds
 

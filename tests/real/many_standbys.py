@@ -49,8 +49,9 @@ async def main(conf: str, names: list[str]) -> None:
         await start(names[0])
         await mdss[0].wait_for_state("up:standby")
         tell("first", mdss)
-        for name in names[1:]:
-            await start(name)
+        async with trio.open_nursery() as together:
+            for name in names[1:]:
+                together.start_soon(start, name)
         for mds in mdss:
             await mds.wait_for_state("up:standby")
         tell("all", mdss)

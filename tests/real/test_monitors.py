@@ -58,6 +58,15 @@ def test_modes(new_cluster: NewCluster, mds_kind: str, mode: str) -> None:
     mds.wait_standby(5, not_gid=gid)
 
 
+def test_ipv6(new_cluster: NewCluster, mds_kind: str) -> None:
+    family = {"ms_bind_ipv4": "false", "ms_bind_ipv6": "true"}
+    cluster = new_cluster(RealCluster(host="[::1]", options={**QUICK, **family}))
+    mds = cluster.start_mds(mds_kind, "a")
+    info = mds.wait_standby(3)
+    assert "[::1]:" in info["addrs"]["addrvec"][0]["addr"]
+    assert cluster.ceph("tell", "mds.a", "status")["state"] == "up:standby"
+
+
 def test_one_of_three_monitors_killed(new_cluster: NewCluster, mds_kind: str) -> None:
     """The daemon loses its own monitor, goes to another, and the map never misses it."""
     cluster = new_cluster(RealCluster(mons=3, mode="secure", options=_QUICK_ELECTIONS))

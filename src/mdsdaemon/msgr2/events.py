@@ -36,6 +36,17 @@ class Authenticated:
 
 
 @define
+class AuthRefused:
+    """An accepted peer was refused with `result` (-errno), and told so; it may try again.
+
+    `reason` is for our log; the peer does not learn it.
+    """
+
+    result: int
+    reason: str
+
+
+@define
 class NeedDecision:
     """A peer that we accepted asks for a session: `Registry.decide(event)`, `Wire.apply(decision)`.
 
@@ -100,6 +111,7 @@ class Waited:
 Event = (
     HelloReceived
     | Authenticated
+    | AuthRefused
     | NeedDecision
     | RemoteReset
     | Ready

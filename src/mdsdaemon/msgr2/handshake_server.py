@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from mdsdaemon.msgr2.auth import AuthBadMethod, AuthDone, AuthMore
 from mdsdaemon.msgr2.errors import ProtocolError
-from mdsdaemon.msgr2.events import Authenticated, HelloReceived, NeedDecision, Ready, RemoteReset
+from mdsdaemon.msgr2.events import (
+    Authenticated,
+    AuthRefused,
+    HelloReceived,
+    NeedDecision,
+    Ready,
+    RemoteReset,
+)
 from mdsdaemon.msgr2.frames import FrameLimits
 from mdsdaemon.msgr2.handshake import Handshake
 from mdsdaemon.msgr2.payloads import (
@@ -121,6 +128,7 @@ class ServerHandshake(Handshake):
                 Tag.AUTH_BAD_METHOD,
                 AuthBadMethodPayload(self._method, verdict.result, verdict.methods, verdict.modes),
             )
+            self.events.append(AuthRefused(verdict.result, verdict.reason))
 
     def _on_auth_signature(self, frame: AuthSignature) -> None:
         self._check_signature(frame.signature)

@@ -17,7 +17,7 @@ import trio
 
 from mdsdaemon.msgr2.auth import AuthError
 from mdsdaemon.msgr2.errors import ProtocolError
-from mdsdaemon.msgr2.events import Authenticated, NeedDecision
+from mdsdaemon.msgr2.events import Authenticated, AuthRefused, NeedDecision
 from mdsdaemon.msgr2.registry import Accept, Reuse
 from mdsdaemon.msgr2.wire import Wire
 from mdsdaemon.net.connection import Connection
@@ -101,6 +101,9 @@ class Acceptor:
     def _handle(self, event: Event) -> bool:
         if isinstance(event, Authenticated):
             self._authenticated(event)
+        elif isinstance(event, AuthRefused):
+            self._messenger.record("accept.refused", peer=self._peer, reason=event.reason)
+            self._messenger.log.warning("peer %s is refused: %s", self._peer, event.reason)
         elif isinstance(event, NeedDecision):
             return self._decide(event)
         return False

@@ -22,7 +22,7 @@ LAYERS = [
     ["msgr2"],
     ["messages", "maps", "cephx"],
     ["types"],
-    ["encoding", "recorder", "config", "perf", "host", "errors"],
+    ["encoding", "log", "recorder", "config", "perf", "host", "errors", "redaction", "version"],
 ]
 DEPTH = {unit: depth for depth, line in enumerate(LAYERS) for unit in line}
 SANS_IO = {unit for line in LAYERS[LAYERS.index(["msgr2"]) :] for unit in line}
@@ -99,7 +99,7 @@ def test_no_io_below_net(path: Path) -> None:
 
 def test_only_net_and_local_sockets_import_socket() -> None:
     """net/ has the network; beside it only the two Unix sockets of a daemon know the module."""
-    allowed = {PACKAGE / "daemon" / "admin_socket.py", PACKAGE / "daemon" / "notify.py"}
+    allowed = {PACKAGE / "daemon" / "admin_socket.py", PACKAGE / "daemon" / "sd_notify.py"}
     users = [
         path
         for path in MODULES

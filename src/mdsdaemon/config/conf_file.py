@@ -160,7 +160,7 @@ def _parse_entry(path: str, number: int, line: str) -> Entry:
     match = _KEY.match(line)
     key = normalize_key_name(match[1]) if match else ""
     if match is None or not key:
-        raise ConfigError(path, number, "neither [section] nor key = value")
+        raise ConfigError(path, number, "neither a [section] nor a line of the form NAME = VALUE")
     rest = line[match.end() :].lstrip(" \t")
     if rest[:1] in _QUOTED:
         quoted = _QUOTED[rest[0]].match(rest)

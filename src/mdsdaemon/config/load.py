@@ -3,8 +3,8 @@
 Where the same option is given more than once the levels of `Config` decide, not the order here.
 
 Behaviour: ceph/ceph, src/global/global_init.cc, src/common/config.cc (Pacific), checked against
-16.2.15. Unlike there, a value that does not fit on the command line ends the program; one in
-ceph.conf is passed over with a warning (Ceph says nothing).
+16.2.15. Unlike there, a value that does not fit ends the program when it stands on the command
+line, or in ceph.conf for an option that this daemon reads; Ceph goes on with the default.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import attrs
 from mdsdaemon.config.arguments import Setting, split_name, take_option, with_env_args
 from mdsdaemon.config.conf_file import MAX_FILE, ConfFile, normalize_key_name, parse_conf
 from mdsdaemon.config.config import Config, Level
+from mdsdaemon.config.descriptions import description
 from mdsdaemon.config.metavars import Identity, expand
 from mdsdaemon.config.options import find_option, get_option
 from mdsdaemon.errors import ConfigError, OptionError, UsageError
@@ -204,7 +205,12 @@ def _first_readable(search: str, identity: Identity, *, given: bool) -> tuple[st
 
 
 def apply_conf_file(config: Config, conf: ConfFile) -> None:
-    """Set what `conf` says for the daemon at level FILE; what does not fit becomes a warning."""
+    """Set what `conf` says for the daemon at level FILE.
+
+    Raises:
+        ConfigError: the value of an option that this daemon reads does not fit. Those of others
+            become warnings.
+    """
     config.conf_file = conf
     sections = (config.name, config.identity.type_name, "global")
     for key, entry in conf.entries(sections).items():
@@ -220,10 +226,10 @@ def apply_conf_file(config: Config, conf: ConfFile) -> None:
         try:
             config.change(key, entry.value, Level.FILE)
         except OptionError as e:
-            config.warnings.append(
-                f"{place}: {key} is ignored, its value is not of type {option.type}"
-                + (f" ({e.text})" if e.text and not option.is_secret else "")
-            )
+            setting = Setting(option, entry.value, e)
+            if description(key):
+                raise ConfigError(conf.path, entry.line, _unfit_text(setting)) from None
+            config.warnings.append(f"{place}: {_unfit_text(setting)}; it is ignored")
     old = conf.old_style_sections()
     if old:
         config.warnings.append(
@@ -297,15 +303,15 @@ def _override(config: Config, values: Mapping[str, str]) -> None:
 
 
 def _unfit(setting: Setting) -> UsageError:
+    return UsageError(_unfit_text(setting), f"give a value of type {setting.option.type}")
+
+
+def _unfit_text(setting: Setting) -> str:
     why = " ".join((setting.note or (setting.error.text if setting.error else "")).split())
-    if setting.option.is_secret:
+    if setting.option.is_secret and setting.value:
         why = ""
-    kind = setting.option.type
-    return UsageError(
-        f"parse error setting '{setting.option.name}' to '{setting.shown}'"
-        + (f" ({why})" if why else ""),
-        f"give a value of type {kind}" if not setting.option.enum else "",
-    )
+    text = f"parse error setting '{setting.option.name}' to '{setting.shown}'"
+    return f"{text} ({why})" if why else f"{text} (not of type {setting.option.type})"
 
 
 def _read_key_file(path: str) -> str:

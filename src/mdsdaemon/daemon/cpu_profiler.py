@@ -1,6 +1,6 @@
 """The `cpu_profiler` command: a sampling profile of the thread that runs the daemon.
 
-A thread of its own looks a hundred times per second at what the daemon's thread is doing, and at how
+A thread of its own looks a hundred times per second at what the daemon's thread is doing, and how
 much processor time that has used meanwhile, which is what the stack gets credited with: so waiting
 costs nothing in the profile, as with gperftools, which ceph-mds uses. `status` starts the sampling
 and tells how far it is, `flush` writes it and stops. It stops by itself after ten minutes.

@@ -1,9 +1,9 @@
 """The `heap` command: memory of the process, and a profile of who allocated it.
 
-ceph-mds asks tcmalloc. Python has tracemalloc: `start_profiler` turns it on (the daemon is then
-slower, and larger by about as much as it traces), `dump` writes where the live memory was allocated,
-`stop_profiler` ends it. `stats` needs neither, `release` collects garbage and hands free pages back.
-The figures are those of the process: daemons that share one see the same.
+ceph-mds asks tcmalloc. Python has tracemalloc: `start_profiler` turns it on (the daemon is slower
+and larger while it runs), `dump` writes where the live memory was allocated, `stop_profiler` ends
+it. `stats` needs neither, `release` collects garbage and hands free pages back. The figures are
+those of the process: daemons that share one see the same.
 """
 
 from __future__ import annotations
@@ -112,6 +112,8 @@ class HeapProfiler:
         return f"{self._name} started profiler"
 
     def _stop(self) -> str:
+        if tracemalloc.is_tracing() and not self._started_here:
+            return f"{self._name} did not start the profiler; it goes on"
         tracemalloc.stop()
         self._started_here = False
         return f"{self._name} stopped profiler"

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
-from mdsdaemon.config import Config
+from mdsdaemon.config import Config, Level
 from mdsdaemon.config.option_types import debug_levels
 from mdsdaemon.config.options import SUBSYSTEMS
+from mdsdaemon.errors import ExitStatus, FatalError
 from mdsdaemon.log.levels import ROOT, daemon_logger, python_level
 from mdsdaemon.log.lines import JsonFormatter, LineFormatter
 
@@ -67,13 +68,17 @@ class _SyslogHandler(logging.Handler):
 class DaemonLogging:
     """Logging as the options log_file, log_to_stderr, err_to_stderr, debug_* … say, live.
 
-    A log file that cannot be opened is no reason to stop: the lines go to stderr, with a warning.
-    A program that embeds daemons does not use this; it sets up logging as it likes.
+    A default log file that cannot be opened is no reason to stop: the lines go to stderr, with a
+    warning. One that was asked for is. A program that embeds daemons does not use this; it sets up
+    logging as it likes.
 
     Args:
         json_lines: `--log-format json`.
         stderr: the process's own when left out.
         base: name of the logger that gets the handlers.
+
+    Raises:
+        FatalError: the log file that the options name cannot be opened.
     """
 
     def __init__(
@@ -93,6 +98,9 @@ class DaemonLogging:
         self._file: _FileHandler | None = None
         self._path = ""
         self.logger = daemon_logger(config.name, base)
+        problem = self._open(self._wanted_path())
+        if problem and config.level("log_file") > Level.DEFAULT:
+            raise FatalError(problem, ExitStatus.CANNOT_CREATE, "correct the option log_file")
         debug = [f"debug_{name}" for name in SUBSYSTEMS]
         self._unsubscribe: list[Callable[[], None]] = [
             config.observe(debug, self._levels_changed),
@@ -102,7 +110,7 @@ class DaemonLogging:
         self._top.propagate = False
         self._top.setLevel(logging.INFO)
         self._levels_changed(debug)
-        self._targets_changed(_TARGETS)
+        self._targets_changed(_TARGETS, problem)
 
     @property
     def file_path(self) -> str:
@@ -118,10 +126,13 @@ class DaemonLogging:
         # Lines for the operators of the cluster are worth a line here whatever the level.
         self.logger.getChild("clog").setLevel(logging.INFO)
 
-    def _targets_changed(self, names: Iterable[str]) -> None:
+    def _wanted_path(self) -> str:
         config = self._config
-        path = config.get_str("log_file") if config.get_bool("log_to_file") else ""
-        problem = self._open(path)
+        return config.get_str("log_file") if config.get_bool("log_to_file") else ""
+
+    def _targets_changed(self, names: Iterable[str], problem: str = "") -> None:
+        config = self._config
+        problem = self._open(self._wanted_path()) or problem
         for handler in self._handlers:
             self._top.removeHandler(handler)
         self._handlers = [] if self._file is None else [self._file]
@@ -138,7 +149,7 @@ class DaemonLogging:
             handler.setFormatter(self._formatter(handler))
             self._top.addHandler(handler)
         if problem:
-            self.logger.warning("%s", problem)
+            self.logger.warning("%s; logging to stderr instead", problem)
 
     def _formatter(self, handler: logging.Handler) -> logging.Formatter:
         if self._json:
@@ -164,7 +175,7 @@ class DaemonLogging:
             try:
                 self._file = _FileHandler(path)
             except OSError as e:
-                return f"cannot open log file {path}: {e.strerror or e}; logging to stderr instead"
+                return f"cannot open log file {path}: {e.strerror or e}"
         return ""
 
     def reopen(self) -> None:

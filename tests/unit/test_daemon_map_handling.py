@@ -229,12 +229,12 @@ TABLE: list[tuple[str, MDSMap, MDSMap, int, int | None, list[type[Any]]]] = [
         [GotMap, Abort],
     ),
     (
-        "not in the map although it had us once",
+        "not in the map although our beacons say so: our gid is another one",
         a_map(1),
         a_map(2),
         State.STANDBY,
         None,
-        [GotMap, Abort],
+        [GotMap, Respawn],
     ),
 ]
 

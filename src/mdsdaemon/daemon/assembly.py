@@ -6,8 +6,6 @@ Behaviour: ceph/ceph, src/ceph_mds.cc (policies, order), src/common/ceph_context
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-
 from attrs import field, frozen
 
 from mdsdaemon.clients.bootstrap import build_initial_monmap
@@ -82,9 +80,7 @@ async def assemble(around: Surroundings) -> Instance:
     perf = PerfRegistry()
     messenger = _messenger(around)
     name = EntityName.parse(config.name)
-    log_client = LogClient(
-        name, config, around.host.wall, messenger, log=log.getChild("clog")
-    )
+    log_client = LogClient(name, config, around.host.wall, messenger, log=log.getChild("clog"))
     monc = MonClient(
         name=name,
         config=config,
@@ -95,7 +91,6 @@ async def assemble(around: Surroundings) -> Instance:
         recorder=around.recorder,
     )
     monc.set_log_client(log_client)
-    monc.config_handler = lambda values: _apply_mon_config(config, log, values)
     executor = CommandExecutor()
     mgrc = MgrClient(
         config.id,
@@ -168,15 +163,6 @@ def _admin_socket(around: Surroundings, executor: CommandExecutor) -> AdminSocke
     return AdminSocket(
         path, executor, log=around.log.getChild("asok"), mode=bits, owner=around.owner
     )
-
-
-def _mon_sections(config: Config) -> Mapping[str, Mapping[str, str]] | None:
-    return None
-
-
-def _apply_mon_config(config: Config, log: logging.Logger, values: Mapping[str, str]) -> None:
-    for problem in config.set_mon_vals(values):
-        log.warning("cannot apply an option of the monitors' configuration: %s", problem)
 
 
 def _note(around: Surroundings, prefix: str, cmdmap: CmdMap) -> None:

@@ -9,20 +9,16 @@ Behaviour: ceph/ceph, src/mds/MDSDaemon.cc, init and suicide; src/ceph_mds.cc (P
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
 
-from mdsdaemon.cephx.keyring import KeyringError
-from mdsdaemon.clients.errors import MonClientError, MonitorsUnknownError
 from mdsdaemon.daemon.admin_socket import AdminSocket, AdminSocketError
-from mdsdaemon.daemon.outcome import DaemonAbort, End, Outcome
+from mdsdaemon.daemon.outcome import DaemonAbort, End, Outcome, plain_errors
 from mdsdaemon.errors import ExitStatus, FatalError
 from mdsdaemon.maps.mds_states import State
-from mdsdaemon.net.stream import BindError
 from mdsdaemon.types.entity import MDS, EntityAddr, PeerName
 
 if TYPE_CHECKING:
@@ -97,25 +93,14 @@ async def _run_mon_session(
         mon_nursery.cancel_scope.cancel()
 
 
-_REFUSED = (errno.EACCES, errno.EPERM, errno.ENOENT)
-
-
 @contextmanager
 def _remembering(failure: list[FatalError]) -> Iterator[None]:
-    """Turn what init may fail with into one error, kept until all tasks have ended."""
+    """Keep an error of init until all tasks have ended."""
     try:
-        yield
+        with plain_errors():
+            yield
     except FatalError as e:
         failure.append(e)
-    except MonitorsUnknownError as e:
-        failure.append(FatalError(e.text, ExitStatus.UNAVAILABLE, e.remedy))
-    except MonClientError as e:
-        status = ExitStatus.NOT_PERMITTED if e.errno in _REFUSED else ExitStatus.UNAVAILABLE
-        failure.append(FatalError(f"cannot join the cluster: {e.text}", status, e.remedy))
-    except KeyringError as e:
-        failure.append(FatalError(str(e), ExitStatus.CONFIG))
-    except BindError as e:
-        failure.append(FatalError(str(e), ExitStatus.ADDRESS))
 
 
 async def _start_admin_socket(

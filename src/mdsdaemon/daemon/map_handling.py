@@ -171,7 +171,7 @@ def decide(
     ]
 
     if new is None or new.rank == RANK_NONE:
-        todo.append(_without_rank(old, new, want_state))
+        todo.append(_without_rank(old, new, gid, want_state))
     else:
         if held_rank is not None and held_rank != new.rank:
             todo.append(Respawn(f"Invalid rank transition {held_rank}->{new.rank}"))
@@ -184,10 +184,14 @@ def decide(
     return todo
 
 
-def _without_rank(old: MDSInfo | None, new: MDSInfo | None, want_state: int) -> Decision:
+def _without_rank(old: MDSInfo | None, new: MDSInfo | None, gid: int, want_state: int) -> Decision:
     if new is None:
         if want_state != State.BOOT:
-            return Abort(f"not in the map, but our beacons ask for {state_name(want_state)}")
+            # ceph-mds asserts here. It comes to this when the monitors gave us another gid.
+            return Respawn(
+                f"gid {gid} is not in the map, although our beacons ask for "
+                f"{state_name(want_state)}"
+            )
         return NotInMapYet()
     if new.state != State.STANDBY:
         return Abort(f"the map has us without a rank in state {state_name(new.state)}")

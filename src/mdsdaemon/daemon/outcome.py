@@ -1,12 +1,20 @@
-"""How a daemon ends."""
+"""How a daemon ends, and the plain sentences for why it cannot begin."""
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 
 from attrs import frozen
 
+from mdsdaemon.cephx.keyring import KeyringError
+from mdsdaemon.clients.errors import MonClientError
+from mdsdaemon.errors import ExitStatus, FatalError
+
 from mdsdaemon.net.dispatcher import DaemonFault
+from mdsdaemon.net.stream import BindError
 
 
 class End(Enum):
@@ -29,3 +37,18 @@ class Outcome:
 
 class DaemonAbort(DaemonFault, AssertionError):
     """Something is as it cannot be: a bug of ours or of the monitor. Ends the daemon."""
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Whatever keeps a daemon from joining becomes a `FatalError` with its exit status."""
+    try:
+        yield
+    except MonClientError as e:
+        raise e.fatal() from e
+    except KeyringError as e:
+        status = ExitStatus.NOT_PERMITTED if e.errno == errno.ENOENT else ExitStatus.CONFIG
+        where = f"{e.path} line {e.line}: " if e.line else f"{e.path}: " if e.path else ""
+        raise FatalError(f"{where}{e.why}", status, e.remedy) from e
+    except BindError as e:
+        raise FatalError(str(e), ExitStatus.ADDRESS) from e

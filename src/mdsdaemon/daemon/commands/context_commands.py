@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from mdsdaemon.config.injectargs import injectargs
+from mdsdaemon.config import commands as config_commands
 from mdsdaemon.daemon.commands.executor import CommandExecutor
 from mdsdaemon.daemon.outcome import DaemonAbort
 from mdsdaemon.daemon.version import (
@@ -22,9 +22,8 @@ from mdsdaemon.daemon.version import (
     CEPH_VERSION_SHORT,
     git_version,
 )
-from mdsdaemon.errors import OptionError
 from mdsdaemon.messages.cmdparse import CmdMap, get_str, get_strings
-from mdsdaemon.messages.formatter import NamedList, Reply, cpp_strerror
+from mdsdaemon.messages.formatter import Reply
 
 if TYPE_CHECKING:
     from mdsdaemon.config import Config
@@ -108,51 +107,30 @@ class ContextCommands:
     # -- configuration ----------------------------------------------------------------------
 
     def _config_command(self, prefix: str, section: str, cmdmap: CmdMap) -> Reply:
-        config, data = self._config, dict[str, Any]()
+        config = self._config
         var = get_str(cmdmap, "var") or ""
         match prefix:
             case "config show":
-                data.update(config.show())
+                answer = config_commands.config_show(config)
             case "config get":
-                return self._config_get(section, var)
+                answer = config_commands.config_get(config, var)
             case "config set":
-                return self._config_set(section, var, " ".join(get_strings(cmdmap, "val") or []))
+                values = get_strings(cmdmap, "val") or []
+                answer = config_commands.config_set(config, var, values)
             case "config unset":
-                try:
-                    config.rm_val(var)
-                except OptionError as e:
-                    return _option_error(e, f"error unsetting '{var}'")
-            case "config diff" | "config diff get":
-                # 16.2.15 answers `config diff get` with everything, whatever it is asked for.
-                data["diff"] = config.diff()
+                answer = config_commands.config_unset(config, var)
+            case "config diff":
+                answer = config_commands.config_diff(config)
+            case "config diff get":
+                answer = config_commands.config_diff(config, var)
             case "config help":
-                try:
-                    listed = config.help(var or None)
-                except OptionError as e:
-                    return Reply.fail(e.errno, e.text)
-                if isinstance(listed, list):
-                    data["options"] = NamedList("option", listed)
-                else:
-                    data["option"] = listed
+                answer = config_commands.config_help(config, var or None)
             case "injectargs":
-                r, text = injectargs(config, get_strings(cmdmap, "injected_args") or [])
-                return Reply(r=r, error=text, section=section, data=data)
+                words = get_strings(cmdmap, "injected_args") or []
+                answer = config_commands.injectargs(config, words)
             case _:
                 return Reply.fail(errno.ENOSYS, prefix)
-        return Reply(section=section, data=data)
-
-    def _config_get(self, section: str, var: str) -> Reply:
-        shown = self._config.show()
-        if var not in shown:
-            return _option_error(OptionError(errno.ENOENT), f"error getting '{var}'")
-        return Reply(section=section, data={var: shown[var]})
-
-    def _config_set(self, section: str, var: str, value: str) -> Reply:
-        try:
-            self._config.change(var, value)
-        except OptionError as e:
-            return _option_error(e, f"error setting '{var}' to '{value}'")
-        return Reply(section=section, data={"success": self._config.apply_changes()})
+        return Reply(answer.r, answer.text, b"", section, answer.data)
 
     # -- counters ---------------------------------------------------------------------------
 
@@ -192,9 +170,3 @@ class ContextCommands:
         if not self._config.get_bool("debug_asok_assert_abort"):
             return Reply.fail(errno.EPERM)
         raise DaemonAbort(f"command {prefix!r}")
-
-
-def _option_error(error: OptionError, what: str) -> Reply:
-    text = f"{what}: {cpp_strerror(error.errno)}"
-    # What ceph-mds says, and why, which it keeps to itself.
-    return Reply.fail(error.errno, f"{text} ({error.text})" if error.text else text)

@@ -26,6 +26,7 @@ from mdsdaemon.msgr2.payloads import (
     AuthRequestPayload,
     BannerPayload,
     ClientIdent,
+    Reconnect,
     ServerIdent,
     SessionRetry,
     Wait,
@@ -273,6 +274,20 @@ def test_retries_are_bounded_in_number_and_size(tag: Tag) -> None:
     retries = b"".join(framed(tag, encode_payload(SessionRetry(n))) for n in range(99))
     with pytest.raises(ProtocolError, match="too many attempts at reconnecting"):
         pair.feed_client(retries)
+
+
+def test_connect_seq_that_would_overflow_ours() -> None:
+    pair = at_state(State.SESSION_ACCEPTING)
+    reconnect = Reconnect(
+        addrs=pair.client_registry.endpoint.addrs,
+        client_cookie=1,
+        server_cookie=1,
+        global_seq=1,
+        connect_seq=(1 << 64) - 1,
+        msg_seq=0,
+    )
+    with pytest.raises(ProtocolError, match="with connect_seq 18446744073709551615"):
+        pair.feed_server(framed(Tag.SESSION_RECONNECT, encode_payload(reconnect)))
 
 
 def test_too_many_bytes_before_authentication() -> None:

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS = 8
 """How often one socket may retry a method of authentication, or an ident or reconnect."""
 
+MAX_SEQ = 1 << 62
+"""A peer that names a higher global_seq or connect_seq is not counting; ours must not overflow."""
+
 _U16 = Struct("<H")
 _BANNER_LEN = len(BANNER_PREFIX) + _U16.size
 

@@ -11,7 +11,7 @@ from mdsdaemon.msgr2.auth import AuthRequest
 from mdsdaemon.msgr2.errors import ProtocolError
 from mdsdaemon.msgr2.events import Authenticated, HelloReceived, Ready, RemoteReset, Waited
 from mdsdaemon.msgr2.frames import FrameLimits
-from mdsdaemon.msgr2.handshake import Handshake
+from mdsdaemon.msgr2.handshake import MAX_SEQ, Handshake
 from mdsdaemon.msgr2.payloads import (
     CEPH_MSG_CONNECT_LOSSY,
     MSGR2_REQUIRED,
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from mdsdaemon.msgr2.registry import Registry
     from mdsdaemon.msgr2.wire import Wire
     from mdsdaemon.types.entity import EntityAddr
-
-_MAX_SEQ = 1 << 62
-"""A peer that asks for a higher sequence number is not counting."""
 
 
 class ClientHandshake(Handshake):
@@ -186,13 +183,13 @@ class ClientHandshake(Handshake):
         self._send_ident()
 
     def _on_session_retry(self, retry: SessionRetry) -> None:
-        if retry.connect_seq > _MAX_SEQ:
+        if retry.connect_seq > MAX_SEQ:
             raise ProtocolError(f"the peer asks for connect_seq above {retry.connect_seq}")
         self._session.connect_seq = retry.connect_seq + 1
         self._send_reconnect()
 
     def _on_session_retry_global(self, retry: SessionRetryGlobal) -> None:
-        if retry.global_seq > _MAX_SEQ:
+        if retry.global_seq > MAX_SEQ:
             raise ProtocolError(f"the peer asks for global_seq above {retry.global_seq}")
         self._session.global_seq = self._endpoint.next_global_seq(retry.global_seq)
         self._send_reconnect()

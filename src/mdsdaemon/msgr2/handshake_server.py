@@ -19,7 +19,7 @@ from mdsdaemon.msgr2.events import (
     RemoteReset,
 )
 from mdsdaemon.msgr2.frames import FrameLimits
-from mdsdaemon.msgr2.handshake import Handshake
+from mdsdaemon.msgr2.handshake import MAX_SEQ, Handshake
 from mdsdaemon.msgr2.payloads import (
     CEPH_MSG_CONNECT_LOSSY,
     MSGR2_REQUIRED,
@@ -146,6 +146,8 @@ class ServerHandshake(Handshake):
         self._need_decision(ident)
 
     def _on_session_reconnect(self, reconnect: Reconnect) -> None:
+        if reconnect.connect_seq > MAX_SEQ:
+            raise ProtocolError(f"the peer reconnects with connect_seq {reconnect.connect_seq}")
         self._need_decision(reconnect)
 
     def _need_decision(self, ident: ClientIdent | Reconnect) -> None:

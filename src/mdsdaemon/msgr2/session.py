@@ -95,8 +95,10 @@ class _Queued:
 class Session:
     """One peer's session; made by `Registry`, `owner` is the caller's to use.
 
-    Invariant: `_sent` holds written, unacknowledged messages in ascending `seq`, is always empty
-    for a lossy session, and is empty whenever no wire is attached.
+    `lossy` is the policy's until the peer or the owner (a disposable connection) says otherwise.
+
+    Invariant: `_sent` holds what has been written to the present socket and is not acknowledged,
+    in ascending `seq` without gaps up to `out_seq`; nothing is added to it while `lossy`.
     """
 
     peer_type: int

@@ -18,7 +18,6 @@ from tests.unit.cephx_peers import KeyServer, MonServerAuth
 from mdsdaemon.clients.bootstrap import build_initial_monmap
 from mdsdaemon.clients.log_client import LogClient
 from mdsdaemon.clients.mgr_client import MgrClient
-from mdsdaemon.clients.mgr_report import Counter
 from mdsdaemon.clients.mon_client import MonClient
 from mdsdaemon.config import Config
 from mdsdaemon.encoding import encode
@@ -38,12 +37,13 @@ from mdsdaemon.messages.mon import (
     MMonMap,
     MMonSubscribe,
 )
-from mdsdaemon.msgr2.auth import AuthBadMethod, AuthDone, AuthMore, ClientAuth, ServerAuth
+from mdsdaemon.msgr2.auth import AuthDone, AuthMore, AuthVerdict, ClientAuth, ServerAuth
 from mdsdaemon.net.connection import Connection
 from mdsdaemon.net.dispatcher import Dispatcher
 from mdsdaemon.net.memory_network import MemoryNetwork
 from mdsdaemon.net.messenger import Messenger
 from mdsdaemon.net.policy import Policy
+from mdsdaemon.perf import PerfRegistry
 from mdsdaemon.types.entity import MDS, MON, EntityAddr, EntityAddrVec, EntityName, PeerName
 
 EPOCH = 1_700_000_000.0
@@ -51,6 +51,13 @@ FSID = uuid.UUID("6dd2bcd1-4b4a-4a5b-9a3a-2f7d3c7b0c11")
 CLIENT_HOST = "10.0.9.1"
 MDS_A = EntityName(MDS, "a")
 CAPS = {"mon": "allow profile mds", "osd": "allow *", "mds": "allow", "mgr": "allow profile mds"}
+
+
+async def eventually(condition: Callable[[], bool], limit: float = 10.0) -> None:
+    """Wait, on virtual time, until `condition` holds; TooSlowError after `limit` seconds."""
+    with trio.fail_after(limit):
+        while not condition():  # noqa: ASYNC110 -- of several tasks; virtual time costs nothing
+            await trio.sleep(0.01)
 
 
 def virtual_host(seed: int) -> Host:
@@ -66,15 +73,13 @@ class _NotedAuth:
         self._mon = mon
         self._auth = MonServerAuth(mon.cluster.keys)
 
-    def request(
-        self, method: int, modes: list[int], payload: bytes
-    ) -> AuthMore | AuthDone | AuthBadMethod:
+    def request(self, method: int, modes: list[int], payload: bytes) -> AuthVerdict:
         return self._note(self._auth.request(method, modes, payload))
 
-    def request_more(self, payload: bytes) -> AuthMore | AuthDone | AuthBadMethod:
+    def request_more(self, payload: bytes) -> AuthVerdict:
         return self._note(self._auth.request_more(payload))
 
-    def _note(self, verdict: AuthMore | AuthDone | AuthBadMethod) -> AuthMore | AuthDone | AuthBadMethod:
+    def _note(self, verdict: AuthVerdict) -> AuthVerdict:
         self._mon.attempts += not isinstance(verdict, AuthMore)
         if isinstance(verdict, AuthDone):
             self._mon.auths[verdict.global_id] = self._auth
@@ -98,6 +103,8 @@ class FakeMon(Dispatcher):
         self.log_entries: list[LogEntry] = []
         self.answers: dict[str, tuple[int, str, bytes] | None] = {}
         self.answer_auth = True
+        self.break_off = False
+        self.running = False
         self.scope = trio.CancelScope()
         self._changed = trio.lowlevel.ParkingLot()
         self._messenger: Messenger | None = None
@@ -121,11 +128,13 @@ class FakeMon(Dispatcher):
             async with trio.open_nursery() as nursery:
                 await nursery.start(messenger.run, [EntityAddr.parse(f"v2:{self.host}:3300")])
                 messenger.endpoint.addrs = self.addrs
+                self.running = True
                 task_status.started()
                 await trio.sleep_forever()
 
     def stop(self) -> None:
         """As if the process died."""
+        self.running = False
         self.scope.cancel()
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -154,6 +163,8 @@ class FakeMon(Dispatcher):
     def ms_dispatch(self, msg: Message) -> bool:
         self.received.append(msg)
         con: Connection = msg.connection
+        if self.break_off:
+            con.mark_down()
         match msg:
             case MMonGetMap():
                 con.send_message(MMonMap(encode(MonMap, self.cluster.monmap)))
@@ -223,11 +234,18 @@ class FakeCluster:
     config_epoch: int = 1
 
     @classmethod
-    def make(cls, names: str = "abc", *, seed: int = 1, **ttls: float) -> FakeCluster:
+    def make(
+        cls,
+        names: str = "abc",
+        *,
+        seed: int = 1,
+        service_ttl: float = 3600.0,
+        mon_ttl: float = 259200.0,
+    ) -> FakeCluster:
         """Monitors of these names at 10.0.0.1, 10.0.0.2, …; mds.a has a key."""
         host = virtual_host(seed)
         monmap = MonMap(fsid=FSID, epoch=1)
-        cluster = cls(MemoryNetwork(seed), host, KeyServer(host, **ttls), monmap)
+        cluster = cls(MemoryNetwork(seed), host, KeyServer(host, service_ttl, mon_ttl), monmap)
         for n, name in enumerate(names, 1):
             mon = cluster.mons[name] = FakeMon(cluster, name, f"10.0.0.{n}")
             monmap.add(name, mon.addrs)
@@ -294,7 +312,7 @@ async def start_client(
     *,
     name: EntityName = MDS_A,
     keyring: str = "",
-    counters: Callable[[], list[Counter]] | None = None,
+    perf: PerfRegistry | None = None,
     seed: int = 9,
     **options: str,
 ) -> Client:
@@ -328,9 +346,12 @@ async def start_client(
     clog = LogClient(name, config, host.wall, messenger)
     monc.set_log_client(clog)
     client = Client(monc, messenger, config, Heard(), clog)
-    if counters is not None:
+    if perf is not None:
         client.mgrc = MgrClient(
-            name.id, config=config, messenger=messenger, counters=counters,
+            name.id,
+            config=config,
+            messenger=messenger,
+            counters=perf.entries,
             on_map=lambda epoch: monc.sub_got("mgrmap", epoch),
         )
         messenger.add_dispatcher_tail(client.mgrc)
@@ -346,3 +367,9 @@ async def start_mons(nursery: trio.Nursery, cluster: FakeCluster, names: str = "
     """Run these monitors (all)."""
     for name in names or cluster.mons:
         await nursery.start(cluster.mons[name].run)
+
+
+async def join(client: Client, limit: float = 5.0) -> None:
+    """Authenticate within `limit` seconds."""
+    with trio.fail_after(limit):
+        await client.monc.authenticate()

@@ -2,18 +2,15 @@
 
 import uuid
 
-from attrs import define
-
 from mdsdaemon.clients.log_client import MAX_QUEUED, LogClient, channel_setting
 from mdsdaemon.types.entity import MDS, EntityAddrVec, EntityName, PeerName
 
 FSID = uuid.UUID(int=7)
 
 
-@define
 class Speaker:
-    myname: PeerName = PeerName(MDS, -1)
-    my_addrs: EntityAddrVec = EntityAddrVec.parse("v2:10.0.0.1:6800/1")
+    name = PeerName(MDS, -1)
+    my_addrs = EntityAddrVec.parse("v2:10.0.0.1:6800/1")
 
 
 class Options:

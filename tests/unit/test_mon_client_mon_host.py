@@ -139,7 +139,9 @@ def test_sections() -> None:
     assert (monmap.mon_info["a"].priority, monmap.mon_info["a"].weight) == (3, 20)
 
 
-@pytest.mark.parametrize("bad", [{"mon_addr": "nowhere:x"}, {"mon_addr": "1.2.3.4", "mon_weight": "x"}])
+@pytest.mark.parametrize(
+    "bad", [{"mon_addr": "nowhere:x"}, {"mon_addr": "1.2.3.4", "mon_weight": "x"}]
+)
 def test_bad_section_is_named(bad: dict[str, str]) -> None:
     with pytest.raises(MonitorsUnknownError, match=r"section \[mon\.q\]"):
         monmap_of_sections({"mon.q": bad}, FSID)

@@ -1,6 +1,6 @@
 """Subscriptions: what is asked for again in a new session, and from which epoch on."""
 
-from mdsdaemon.clients.subscriptions import CEPH_SUBSCRIBE_ONETIME, Subscriptions, SubItem
+from mdsdaemon.clients.subscriptions import CEPH_SUBSCRIBE_ONETIME, SubItem, Subscriptions
 
 
 def test_want_is_new_until_sent_and_then_known() -> None:

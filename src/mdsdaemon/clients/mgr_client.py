@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field
 
-from mdsdaemon.clients.mgr_report import Counter, DeclaredCounters
+from mdsdaemon.clients.mgr_report import DeclaredCounters
 from mdsdaemon.encoding import Map, Str, encode
 from mdsdaemon.maps.mgr_map import MgrMap
 from mdsdaemon.messages.base import payload_summary
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mdsdaemon.net.connection import Connection
     from mdsdaemon.net.messenger import Messenger
     from mdsdaemon.net.options import SupportsRecord
+    from mdsdaemon.perf import Entry
 
 FAREWELL = 0.2
 """Seconds at the most that a shutdown waits for the manager's answer to MMgrClose."""
@@ -58,7 +59,7 @@ class MgrClient(Dispatcher):
 
     Args:
         name: the daemon's name without its type, "a" of mds.a.
-        counters: the perf counters now, asked for at each report.
+        counters: the perf counters now, asked for at each report (`PerfRegistry.entries`).
         on_map: called with each map's epoch (the subscription moves on).
 
     Attributes:
@@ -71,7 +72,7 @@ class MgrClient(Dispatcher):
         *,
         config: Config,
         messenger: Messenger,
-        counters: Callable[[], Iterable[Counter]],
+        counters: Callable[[], Iterable[Entry]],
         on_map: Callable[[int], None] | None = None,
         log: logging.Logger | None = None,
         recorder: SupportsRecord | None = None,

@@ -15,26 +15,10 @@ from collections.abc import Iterable
 from attrs import define, field, frozen
 
 from mdsdaemon.messages.mgr import PackedCounters, PerfCounterType
+from mdsdaemon.perf import Entry, Type
 
-PERFCOUNTER_LONGRUNAVG = 0x4
-_U64 = (1 << 64) - 1
 _ONE = struct.Struct("<Q").pack
 _THREE = struct.Struct("<QQQ").pack
-
-
-@frozen
-class Counter:
-    """One perf counter now. `kind`: its PERFCOUNTER bits; `value`: ns for times; `count`: of
-    an average."""
-
-    path: str
-    kind: int
-    value: int
-    count: int = 0
-    priority: int = 0
-    description: str = ""
-    nick: str = ""
-    unit: int = 1
 
 
 @frozen
@@ -48,35 +32,35 @@ class CounterReport:
 
 @define
 class DeclaredCounters:
-    """The counters that the manager knows in this session."""
+    """The paths of the counters that the manager knows in this session."""
 
     declared: set[str] = field(factory=set)
 
-    def report(self, counters: Iterable[Counter], threshold: int) -> CounterReport:
+    def report(self, entries: Iterable[Entry], threshold: int) -> CounterReport:
         """Declare, undeclare and pack; the declared set is that of the returned report."""
-        shown = {c.path: c for c in counters if c.priority >= threshold}
+        shown = {entry.path: entry for entry in entries if entry.priority >= threshold}
         undeclare = sorted(self.declared - shown.keys())
         declare = []
         values = bytearray()
         for path in sorted(shown):
-            counter = shown[path]
+            counter = shown[path].counter
             if path not in self.declared:
-                declare.append(_declaration(counter))
-            if counter.kind & PERFCOUNTER_LONGRUNAVG:
-                count = counter.count & _U64
-                values += _THREE(counter.value & _U64, count, count)
+                declare.append(_declaration(shown[path]))
+            if counter.type & Type.LONGRUNAVG:
+                values += _THREE(counter.value, counter.avgcount, counter.avgcount)
             else:
-                values += _ONE(counter.value & _U64)
+                values += _ONE(counter.value)
         self.declared = set(shown)
         return CounterReport(declare, undeclare, PackedCounters(bytes(values)))
 
 
-def _declaration(counter: Counter) -> PerfCounterType:
+def _declaration(entry: Entry) -> PerfCounterType:
+    counter = entry.counter
     return PerfCounterType(
-        path=counter.path,
+        path=entry.path,
         description=counter.description,
         nick=counter.nick,
-        type=counter.kind,
-        priority=counter.priority,
+        type=counter.type,
+        priority=entry.priority,
         unit=counter.unit,
     )

@@ -14,7 +14,7 @@ import logging
 import platform
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import trio
@@ -87,7 +87,8 @@ class MonSession(Dispatcher):
 
     Attributes:
         monmap: the newest known.
-        config_notify: called after the monitors' configuration was applied.
+        config_handler: called with the options that the monitors set for us, all of them each
+            time; by default they are applied to the configuration.
         auth_error: why the last hunt failed, None once a session is open.
     """
 
@@ -108,7 +109,7 @@ class MonSession(Dispatcher):
         self.monmap = monmap
         self.log = log or logging.getLogger("mdsdaemon.monc")
         self.auth_error: MonClientError | None = None
-        self.config_notify: Callable[[], None] | None = None
+        self.config_handler: Callable[[Mapping[str, str]], None] = self._apply_config
         self.log_client: LogClient | None = None
         self._config = config
         self._messenger = messenger
@@ -402,7 +403,8 @@ class MonSession(Dispatcher):
             case MLogAck():
                 self._handle_log_ack(msg)
             case MConfig():
-                self._handle_config(msg)
+                self.config_handler(msg.config)
+                self._rescheduled.unpark_all()
         return True
 
     def _handle_monmap(self, msg: MMonMap) -> None:
@@ -459,12 +461,9 @@ class MonSession(Dispatcher):
         self._auth_changed.unpark_all()
         self._rescheduled.unpark_all()
 
-    def _handle_config(self, msg: MConfig) -> None:
-        for problem in self._config.set_mon_vals(msg.config):
+    def _apply_config(self, values: Mapping[str, str]) -> None:
+        for problem in self._config.set_mon_vals(values):
             self.log.info("from the monitors: %s", problem)
-        self._rescheduled.unpark_all()
-        if self.config_notify is not None:
-            self.config_notify()
 
     def _handle_log_ack(self, msg: MLogAck) -> None:
         if self.log_client is not None:

@@ -36,7 +36,9 @@ class Daemon:
         self.label = label
         self.stderr = stderr
         self.logs = (stderr, *logs)
-        self._quoted = {log: log.stat().st_size if log.exists() else 0 for log in self.logs}
+        # Those of an earlier daemon of the name are not ours to quote.
+        self._begin = {log: _size(log) for log in self.logs}
+        self._quoted = dict(self._begin)
         with stderr.open("ab") as output:
             self.started = time.monotonic()
             # The kernel kills the child when this process ends without having done so.
@@ -87,12 +89,11 @@ class Daemon:
 
     def said(self) -> str:
         """All that it printed, stdout and stderr."""
-        return self.stderr.read_text(errors="replace")
+        return _text_from(self.stderr, self._begin[self.stderr])
 
     def logged(self) -> str:
         """All that it printed and logged so far."""
-        texts = (log.read_text(errors="replace") for log in self.logs if log.exists())
-        return "\n".join(texts)
+        return "\n".join(_text_from(log, begin) for log, begin in self._begin.items())
 
     def resident(self) -> int:
         """Resident memory in bytes (RssAnon + RssFile + RssShmem)."""
@@ -106,20 +107,27 @@ class Daemon:
 
     def mark_logs(self) -> None:
         """From here on: ``fresh_log`` gives what is written after this call."""
-        self._quoted = {log: log.stat().st_size if log.exists() else 0 for log in self.logs}
+        self._quoted = {log: _size(log) for log in self.logs}
 
     def fresh_log(self, most: int = 4000) -> str:
         """The end of what was written since ``mark_logs``, for a failing test's report."""
         parts = []
-        for log in self.logs:
-            if not log.exists():
-                continue
-            begin = self._quoted.get(log, 0)
-            with log.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(begin, size - most))
-                lines = file.read().decode(errors="replace").splitlines()
+        for log, begin in self._quoted.items():
+            lines = _text_from(log, max(begin, _size(log) - most)).splitlines()
             text = "\n".join(line for line in lines if line and not _POLL.search(line))
             if text:
                 parts.append(f"--- {log.name}\n{text}")
         return "\n".join(parts)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _text_from(path: Path, begin: int) -> str:
+    """The text from byte ``begin`` on; of a file that is new since then, all of it."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(begin if begin <= _size(path) else 0)
+        return file.read().decode(errors="replace")

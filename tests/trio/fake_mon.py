@@ -71,7 +71,7 @@ class _NotedAuth:
 
     def __init__(self, mon: FakeMon) -> None:
         self._mon = mon
-        self._auth = MonServerAuth(mon.cluster.keys)
+        self._auth = MonServerAuth(mon.cluster.keys, mon.allow_none)
 
     def request(self, method: int, modes: list[int], payload: bytes) -> AuthVerdict:
         return self._note(self._auth.request(method, modes, payload))
@@ -103,6 +103,8 @@ class FakeMon(Dispatcher):
         self.log_entries: list[LogEntry] = []
         self.answers: dict[str, tuple[int, str, bytes] | None] = {}
         self.answer_auth = True
+        self.auth_result = 0
+        self.allow_none = False
         self.break_off = False
         self.running = False
         self.scope = trio.CancelScope()
@@ -171,7 +173,9 @@ class FakeMon(Dispatcher):
             case MMonSubscribe():
                 self._subscribe(con, msg)
             case MAuth() if self.answer_auth:
-                result, payload = self.auths[con.peer_global_id].mauth(msg.auth_payload)
+                result, payload = self.auth_result, b""
+                if not result:
+                    result, payload = self.auths[con.peer_global_id].mauth(msg.auth_payload)
                 con.send_message(MAuthReply(msg.protocol, result, con.peer_global_id, payload))
             case MMonCommand() | MCommand():
                 self._command(con, msg)

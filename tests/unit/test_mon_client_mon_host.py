@@ -12,7 +12,6 @@ from mdsdaemon.clients.bootstrap import (
     monmap_of_addrs,
     monmap_of_sections,
     read_monmap,
-    resolve_items,
 )
 from mdsdaemon.clients.errors import MonitorsUnknownError
 from mdsdaemon.clients.mon_host import HostName, parse_mon_host
@@ -157,21 +156,3 @@ def test_monmap_file(tmp_path: Path) -> None:
         read_monmap(path)
     with pytest.raises(MonitorsUnknownError, match="No such file"):
         read_monmap(tmp_path / "missing")
-
-
-async def test_names_resolve_to_all_their_addresses() -> None:
-    async def resolver(name: str) -> list[str]:
-        return {"mon1": ["10.0.0.1", "fd00::1"]}[name]
-
-    found = await resolve_items([HostName("mon1", 3300)], resolver, "mon_host")
-    assert [str(v) for v in found] == ["10.0.0.1:3300/0", "[fd00::1]:3300/0"]
-
-
-async def test_an_unknown_name_matters_only_when_nothing_else_is_listed() -> None:
-    async def resolver(name: str) -> list[str]:
-        raise OSError(-2, "Name or service not known")
-
-    known = EntityAddrVec.parse("v2:10.0.0.1:3300")
-    assert await resolve_items([HostName("nix"), known], resolver, "mon_host") == [known]
-    with pytest.raises(MonitorsUnknownError, match="'nix': Name or service not known"):
-        await resolve_items([HostName("nix")], resolver, "mon_host")

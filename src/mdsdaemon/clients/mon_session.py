@@ -90,6 +90,9 @@ class MonSession(Dispatcher):
         config_handler: called with the options that the monitors set for us, all of them each
             time; by default they are applied to the configuration.
         auth_error: why the last hunt failed, None once a session is open.
+        refused_handler: called when every monitor that answers refuses us, though there were
+            sessions before: the key is gone, or the ticket by which our global_id could be taken
+            up again has expired. Only a new life with a new global_id can help then.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class MonSession(Dispatcher):
         self.log = log or logging.getLogger("mdsdaemon.monc")
         self.auth_error: MonClientError | None = None
         self.config_handler: Callable[[Mapping[str, str]], None] = self._apply_config
+        self.refused_handler: Callable[[MonClientError], None] | None = None
         self.log_client: LogClient | None = None
         self._config = config
         self._messenger = messenger
@@ -188,8 +192,8 @@ class MonSession(Dispatcher):
             while True:
                 with trio.move_on_at(self._deadline()):
                     await self._rescheduled.park()
-                if trio.current_time() >= self._deadline():
-                    self._tick()
+                    continue
+                self._tick()
         finally:
             self.shutdown()
 
@@ -314,6 +318,8 @@ class MonSession(Dispatcher):
         self.auth_error = error
         self.log.error("%s", error)
         self._record("mon.refused", error=error.text)
+        if self.global_id and self.refused_handler is not None:
+            self.refused_handler(error)
         self._auth_changed.unpark_all()
 
     def open_tell(self, addrs: EntityAddrVec) -> Connection | None:

@@ -10,6 +10,8 @@ from tests.real.cluster import Mds, RealCluster
 from tests.real.conftest import started
 from tests.real.daemons import wait_for
 
+from mdsdaemon.types.features import FEATURES_ADVERTISED, SERVER_REEF
+
 # What two daemons of one machine cannot share.
 _OWN = {"addr"}
 # Ours says its own version beside the release that it is compatible with.
@@ -54,7 +56,12 @@ def test_map_entry_is_that_of_ceph_mds(mds: Mds, beside: Mds) -> None:
     mine, real = infos[mds.name], infos[beside.name]
     assert mine.keys() == real.keys()
     unequal = {key for key in real if mine[key] != real[key]}
-    assert unequal <= {"gid", "name", "addr", "addrs", "state_seq", "epoch"}
+    assert unequal <= {"gid", "name", "addr", "addrs", "state_seq", "epoch", "features"}
+    if mds.kind == "ours":
+        assert mine["features"] == FEATURES_ADVERTISED
+        # What bit 31 meant once is of no use, and it means Reef today.
+        assert real["features"] & ~mine["features"] == SERVER_REEF
+        assert mine["features"] & ~real["features"] == 0
 
 
 def test_mds_versions_counts_the_daemon(mds: Mds) -> None:

@@ -18,6 +18,8 @@ class ExitStatus(IntEnum):
     """The command line: no or a bad name, an unknown option, a bad value, an unknown user."""
     NO_CLUSTER = 64
     """Started without a cluster: there is no ceph.conf, name or monitor on the command line."""
+    DATA = 65
+    """The store of a cluster (`--data`) is damaged, of another version, or none of ours."""
     BAD_FILE = 66
     """A file that was named cannot be read, or is not what it should be (record show, monmap)."""
     UNAVAILABLE = 69
@@ -28,8 +30,11 @@ class ExitStatus(IntEnum):
     """The machine refused: the address is in use or is not ours, or a port could not be bound."""
     CANNOT_CREATE = 73
     """A file of ours cannot be written: pid file, admin socket, log."""
+    IO = 74
+    """The disk refuses: it is full, or it fails."""
     TEMPORARY = 75
-    """The cluster answered, but not with all that is needed (rotating keys); try again later."""
+    """Try again later: the cluster answered, but not with all that is needed (rotating keys); or
+    another process has the store (`--data`)."""
     NOT_PERMITTED = 77
     """The monitors refuse us: no key, a wrong key, an unknown name, caps that are not enough."""
     CONFIG = 78

@@ -1,0 +1,1 @@
+"""The monitor and the object store of the one-process cluster."""

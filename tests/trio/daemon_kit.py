@@ -52,6 +52,7 @@ from mdsdaemon.types.entity import (
     EntityName,
     PeerName,
 )
+from mdsdaemon.types.entity import MDS as MDS_TYPE
 
 FSID = uuid.UUID("17843ff7-cab6-4512-8f9f-ba0ccc564ce6")
 MON_ADDR = EntityAddr(EntityAddr.TYPE_MSGR2, 0, "10.0.0.1", 3300)
@@ -212,6 +213,7 @@ class Admin(Dispatcher):
     replies: dict[int, MCommandReply] = field(factory=dict)
     changed: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
     gid: int = 9000
+    on_message: Callable[[Message], None] | None = None
 
     def client_session(self, peer_type: int, peer_addrs: EntityAddrVec) -> Any:
         return _NoneAuth(self.gid)
@@ -223,12 +225,12 @@ class Admin(Dispatcher):
         if isinstance(msg, MCommandReply):
             self.replies[msg.tid] = msg
             self.changed.unpark_all()
+        elif self.on_message is not None:
+            self.on_message(msg)
         return True
 
     async def tell(self, addrs: EntityAddrVec, *cmd: str) -> MCommandReply:
         """Send one command and await its answer."""
-        from mdsdaemon.types.entity import MDS as MDS_TYPE
-
         con = self.messenger.connect_to(MDS_TYPE, addrs)
         msg = MCommand(fsid=FSID, cmd=list(cmd))
         msg.tid = len(self.replies) + 1

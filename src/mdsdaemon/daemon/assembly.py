@@ -6,6 +6,7 @@ Behaviour: ceph/ceph, src/ceph_mds.cc (policies, order), src/common/ceph_context
 from __future__ import annotations
 
 import logging
+
 from attrs import field, frozen
 
 from mdsdaemon.clients.bootstrap import build_initial_monmap
@@ -20,7 +21,6 @@ from mdsdaemon.daemon.commands.executor import CommandExecutor
 from mdsdaemon.daemon.commands.table import ADMIN_SOCKET_COMMANDS, CONTEXT_COMMANDS
 from mdsdaemon.daemon.heartbeat import HeartbeatMap
 from mdsdaemon.daemon.mds_daemon import MDSDaemon
-from mdsdaemon.daemon.mempools import mempools
 from mdsdaemon.host import Host
 from mdsdaemon.messages.cmdparse import CmdMap
 from mdsdaemon.net.messenger import Messenger
@@ -28,7 +28,7 @@ from mdsdaemon.net.options import MessengerOptions
 from mdsdaemon.net.policy import Policy
 from mdsdaemon.net.socket_transport import SocketTransport
 from mdsdaemon.net.stream import Transport
-from mdsdaemon.perf import PerfRegistry
+from mdsdaemon.perf import PerfRegistry, add_context_counters
 from mdsdaemon.rank.interface import RankFactory
 from mdsdaemon.rank.minimal import MinimalRank
 from mdsdaemon.recorder import FlightRecorder
@@ -40,6 +40,7 @@ from mdsdaemon.types.features import OSDREPLYMUX, PGID64, UID
 class Surroundings:
     """What all instances (lives) of one daemon share.
 
+    name: the daemon's name in the map, where it is not that of its key.
     admin_socket: None opens it where the option is set by somebody; True and False decide.
     binds: the addresses to bind instead of those that the configuration names.
     owner: (uid, gid) that the admin socket is given to.
@@ -49,6 +50,7 @@ class Surroundings:
     host: Host
     log: logging.Logger
     recorder: FlightRecorder
+    name: str = ""
     transport: Transport = field(factory=SocketTransport)
     rank_factory: RankFactory = MinimalRank
     log_hooks: LogHooks = LogHooks()  # noqa: RUF009 -- frozen
@@ -92,28 +94,30 @@ async def assemble(around: Surroundings) -> Instance:
     )
     monc.set_log_client(log_client)
     executor = CommandExecutor()
+    mds_name = around.name or config.id
     mgrc = MgrClient(
-        config.id,
+        mds_name,
         config=config,
         messenger=messenger,
-        counters=lambda: (),
+        counters=perf.entries,
         on_map=lambda epoch: monc.sub_got("mgrmap", epoch),
         log=log.getChild("mgrc"),
         recorder=around.recorder,
     )
     heartbeat = HeartbeatMap()
+    add_context_counters(perf, workers=heartbeat.counts, pools=dict)
     commands = ContextCommands(
         config,
         perf,
         executor,
         log_hooks=around.log_hooks,
-        mempools=lambda: mempools({}),
+        mempools=dict,
     )
     executor.register_commands(ADMIN_SOCKET_COMMANDS, commands.admin_socket)
     executor.register_commands(CONTEXT_COMMANDS, commands.call)
     executor.on_command = lambda prefix, cmdmap: _note(around, prefix, cmdmap)
     mds = MDSDaemon(
-        config.id,
+        mds_name,
         config=config,
         host=around.host,
         log=log,

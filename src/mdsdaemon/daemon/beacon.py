@@ -136,6 +136,14 @@ class Beacon(Dispatcher):
                 await self._acked.park()
         return not self.state.is_waiting_for(seq)
 
+    def notify_removed(self) -> None:
+        """The map has us no more: whatever was sent last has been answered by that.
+
+        Monitors up to Reef do not acknowledge a goodbye otherwise.
+        """
+        self.state.seq_stamp.clear()
+        self._acked.unpark_all()
+
     def _send(self) -> bool:
         now = trio.current_time()
         if not self._heartbeat.is_healthy(now):

@@ -12,6 +12,7 @@ monitors; cancelling `run` does not, to the monitors it looks like a crash.
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -23,6 +24,7 @@ from mdsdaemon.daemon.assembly import Surroundings, assemble
 from mdsdaemon.daemon.mds_daemon import MDSDaemon
 from mdsdaemon.daemon.outcome import End, Outcome, plain_errors
 from mdsdaemon.host import Host
+from mdsdaemon.log import daemon_logger
 from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.maps.mds_states import State, state_name
 from mdsdaemon.messages.formatter import Result
@@ -68,8 +70,8 @@ class MDS:
 
     @property
     def name(self) -> str:
-        """The daemon's id, `a` of mds.a."""
-        return self.around.config.id
+        """The daemon's name in the map, `a` of mds.a."""
+        return self.around.name or self.around.config.id
 
     @property
     def config(self) -> Config:
@@ -102,6 +104,16 @@ class MDS:
     def rank(self) -> Rank | None:
         """The object that holds our rank, if we have one."""
         return None if self._mds is None else self._mds.mds_rank
+
+    @property
+    def is_leaving(self) -> bool:
+        """It was asked to leave, or is about to end for another reason."""
+        leaving = self._mds is not None and self._mds.outcome is not None
+        return self._stop_asked is not None or leaving or self._ended.is_set()
+
+    def is_healthy(self) -> bool:
+        """No part of it is overdue (see `HeartbeatMap`)."""
+        return self._mds is None or self._mds.heartbeat.is_healthy(trio.current_time())
 
     # -- running ----------------------------------------------------------------------------
 
@@ -164,6 +176,12 @@ class MDS:
         if self._mds is not None:
             self._mds.suicide(reason)
 
+    def handle_signal(self, signum: int) -> None:
+        """SIGINT or SIGTERM: leave."""
+        if self._mds is not None:
+            self._mds.handle_signal(signum)
+        self._stop_asked = f"got signal {signal.Signals(signum).name}"
+
     def respawn(self, reason: str = "asked by the host") -> None:
         """Start a new life; returns at once."""
         self.daemon.respawn(reason)
@@ -195,7 +213,7 @@ class MDS:
                 return self.state
             if self._ended.is_set():
                 raise RuntimeError(f"mds.{self.name} ended before it was {' or '.join(wanted)}")
-            await self._wait_for_news()
+            await self.wait_for_news()
 
     async def wait_for_life(self, number: int) -> None:
         """Wait until the `number`-th life has begun; after a respawn that is the second."""
@@ -204,7 +222,8 @@ class MDS:
                 raise RuntimeError(f"mds.{self.name} ended in its life number {self.lives}")
             await self._new_life.park()
 
-    async def _wait_for_news(self) -> None:
+    async def wait_for_news(self) -> None:
+        """Wait for the next MDS map, new life or end."""
         mds = self._mds
         if mds is None or mds.outcome is not None:
             await self._new_life.park()
@@ -225,6 +244,7 @@ class MDS:
 async def open_mds(
     config: Config,
     *,
+    name: str = "",
     host: Host | None = None,
     log: logging.Logger | None = None,
     recorder: FlightRecorder | None = None,
@@ -238,6 +258,8 @@ async def open_mds(
 
     Args:
         config: the daemon's own, with `mon_host` and `keyring` at least; its name is the daemon's.
+        name: the daemon's name in the map, where it is not that of its key: any number of
+            daemons may share a key.
         host: clock and randomness.
         log: parent of the daemon's loggers (`monc`, `ms`, …).
         recorder: takes the events of all lives.
@@ -251,7 +273,8 @@ async def open_mds(
     around = Surroundings(
         config=config,
         host=host,
-        log=log or logging.getLogger("mdsdaemon").getChild(config.name),
+        log=log or daemon_logger(f"mds.{name}" if name else config.name),
+        name=name,
         recorder=recorder or FlightRecorder(wall=host.wall, name=config.name),
         rank_factory=rank_factory,
         admin_socket=admin_socket,

@@ -21,11 +21,12 @@ class HeartbeatHandle:
 class HeartbeatMap:
     """The workers of one daemon. Times are seconds of the daemon's monotonic clock."""
 
-    __slots__ = ("_inject_until", "_workers")
+    __slots__ = ("_inject_until", "_unhealthy", "_workers")
 
     def __init__(self) -> None:
         self._workers: list[HeartbeatHandle] = []
         self._inject_until = 0.0
+        self._unhealthy = 0
 
     def add_worker(self, name: str) -> HeartbeatHandle:
         handle = HeartbeatHandle(name)
@@ -54,8 +55,9 @@ class HeartbeatMap:
         return [w for w in self._workers if w.timeout and w.timeout < now]
 
     def is_healthy(self, now: float) -> bool:
-        return now >= self._inject_until and not self.unhealthy(now)
+        self._unhealthy = len(self.unhealthy(now))
+        return now >= self._inject_until and not self._unhealthy
 
-    @property
-    def total_workers(self) -> int:
-        return len(self._workers)
+    def counts(self) -> tuple[int, int]:
+        """(workers, overdue ones as of the last look)."""
+        return len(self._workers), self._unhealthy

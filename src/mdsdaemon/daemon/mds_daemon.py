@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -158,6 +158,8 @@ class MDSDaemon(Dispatcher):
     def clean_up_admin_socket(self) -> None:
         """Take the daemon's own commands away; the generic ones stay."""
         self.executor.unregister_commands(MDS_COMMANDS)
+        if self._commands is not None:
+            self._commands.close()
         self._commands = None
 
     def asok_command(self, prefix: str, cmdmap: CmdMap, inbl: bytes) -> Reply | Awaitable[Reply]:
@@ -385,6 +387,8 @@ class MDSDaemon(Dispatcher):
     def ms_dispatch(self, msg: Message) -> bool:
         """A message that neither the monitor client nor the beacon wanted."""
         if self.stopping:
+            if isinstance(msg, MMDSMap):
+                self._look_for_goodbye(msg)
             return False
         if self.beacon.want_state == State.DNE:
             self.log.debug(" stopping, discarding %s", type(msg).__name__)
@@ -395,6 +399,13 @@ class MDSDaemon(Dispatcher):
             with _shared_state("ms_dispatch"):
                 return self.mds_rank.ms_dispatch(msg)
         return False
+
+    def _look_for_goodbye(self, msg: MMDSMap) -> None:
+        """While we leave: a map without us says that the monitors have heard it."""
+        with suppress(DecodeError):
+            newmap = decode(MDSMap, msg.encoded, partial=True)
+            if newmap.epoch > self.mdsmap.epoch and newmap.is_dne_gid(self.gid):
+                self.beacon.notify_removed()
 
     def handle_core_message(self, msg: Message) -> bool:
         """High-priority messages that are always processed, each from its senders only."""

@@ -12,7 +12,6 @@ from attrs import frozen
 from mdsdaemon.cephx.keyring import KeyringError
 from mdsdaemon.clients.errors import MonClientError
 from mdsdaemon.errors import ExitStatus, FatalError
-
 from mdsdaemon.net.dispatcher import DaemonFault
 from mdsdaemon.net.stream import BindError
 

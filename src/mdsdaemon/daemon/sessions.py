@@ -65,7 +65,7 @@ def reset(con: Connection, log: logging.Logger, *, remote: bool) -> None:
     session = con.session
     if isinstance(session, Session):
         if session.is_closed():
-            log.info("closing connection %s for session %s", con, session.name)
+            log.debug("closing connection %s for session %s", con, session.name)
             con.mark_down()
             con.session = None
     elif not remote:

@@ -10,7 +10,7 @@ from attrs import frozen
 class SupportsRecord(Protocol):
     """What the messenger wants of the flight recorder."""
 
-    def record(self, kind: str, **fields: object) -> None:
+    def record(self, kind: str, /, **fields: object) -> None:
         """Note an event; `fields` are plain values."""
 
 

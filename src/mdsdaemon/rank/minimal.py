@@ -91,7 +91,6 @@ class MinimalRank(Rank):
                 type=MDSHealthType.READ_ONLY,
                 sev=HealthStatus.WARN,
                 message=f"rank {self.whoami} stays in {state_name(self.state)}: {NOT_SERVING}",
-                metadata={"rank": str(self.whoami)},
             )
         ]
 

@@ -24,6 +24,7 @@ from mdsdaemon.daemon.version import (
 )
 from mdsdaemon.messages.cmdparse import CmdMap, get_str, get_strings
 from mdsdaemon.messages.formatter import Reply
+from mdsdaemon.perf import MEMPOOLS
 
 if TYPE_CHECKING:
     from mdsdaemon.config import Config
@@ -157,11 +158,15 @@ class ContextCommands:
         return Reply(section="perfcounter_collection", data=data)
 
     def _dump_mempools(self) -> dict[str, Any]:
-        pools = self._mempools()
-        by_pool = {n: {"items": i, "bytes": b} for n, (i, b) in pools.items()}
+        """Python has no pools: what is counted is shown by Ceph's names, the rest is 0."""
+        used = self._mempools()
+        by_pool = {}
+        for name in MEMPOOLS:
+            items, size = used.get(name, (0, 0))
+            by_pool[name] = {"items": items, "bytes": size}
         total = {
-            "items": sum(i for i, _ in pools.values()),
-            "bytes": sum(b for _, b in pools.values()),
+            "items": sum(pool["items"] for pool in by_pool.values()),
+            "bytes": sum(pool["bytes"] for pool in by_pool.values()),
         }
         return {"by_pool": by_pool, "total": total}
 

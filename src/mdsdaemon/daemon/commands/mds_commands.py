@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mdsdaemon.messages.cmdparse import CmdMap
+from mdsdaemon.daemon.cpu_profiler import CpuProfiler
+from mdsdaemon.daemon.heap import HeapProfiler
+from mdsdaemon.log import beside_log
+from mdsdaemon.messages.cmdparse import CmdMap, get_str
 from mdsdaemon.messages.formatter import Reply
 
 if TYPE_CHECKING:
@@ -26,6 +29,15 @@ class MDSCommands:
 
     def __init__(self, mds: MDSDaemon) -> None:
         self._mds = mds
+        self._heap_profiler: HeapProfiler | None = None
+        self._cpu_sampler: CpuProfiler | None = None
+
+    def close(self) -> None:
+        """End profiles that are still being taken."""
+        if self._heap_profiler is not None:
+            self._heap_profiler.close()
+        if self._cpu_sampler is not None:
+            self._cpu_sampler.close()
 
     def call(self, prefix: str, cmdmap: CmdMap, inbl: bytes) -> Reply | Awaitable[Reply]:
         """Run one command whose arguments fit its description."""
@@ -46,6 +58,21 @@ class MDSCommands:
             self._mds.log.info("Can't run that command on an inactive MDS!")
             return Reply(r=-errno.ENOSYS, section="error", data={"error": "mds_not_active"})
         return self._mds.mds_rank.handle_asok_command(prefix, cmdmap, inbl)
+
+    def _heap(self, cmdmap: CmdMap) -> Reply:
+        if self._heap_profiler is None:
+            name = self._mds.config.name
+            self._heap_profiler = HeapProfiler(name, beside_log(self._mds.config, ""))
+        heapcmd = get_str(cmdmap, "heapcmd") or ""
+        r, text = self._heap_profiler.command(heapcmd, get_str(cmdmap, "value"))
+        return Reply(r=r, error=text)
+
+    def _cpu_profiler(self, cmdmap: CmdMap) -> Reply:
+        if self._cpu_sampler is None:
+            path = beside_log(self._mds.config, ".cpu")
+            self._cpu_sampler = CpuProfiler(path, self._mds.host.wall)
+        r, text = self._cpu_sampler.command(get_str(cmdmap, "arg") or "")
+        return Reply(r=r, error=text)
 
     def _later(self, action: Callable[[str], None], reason: str) -> None:
         async def leave() -> None:

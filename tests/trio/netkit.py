@@ -177,7 +177,7 @@ class Records:
     def __init__(self) -> None:
         self.entries: list[tuple[str, dict[str, object]]] = []
 
-    def record(self, kind: str, **fields: object) -> None:
+    def record(self, kind: str, /, **fields: object) -> None:
         self.entries.append((kind, fields))
 
     def count(self, kind: str) -> int:

@@ -57,7 +57,7 @@ class Acceptor:
             messenger.policies.get,
             stream.peer_addr,
         )
-        self._link = Link(stream, wire, trio.current_time() + limit)
+        self._link = Link(stream, wire, trio.current_time() + limit, messenger.tally)
         messenger.record("accept.start", peer=self._peer)
         reason, level = "the messenger stops", logging.DEBUG
         try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from mdsdaemon.encoding import DecodeError
-from mdsdaemon.messages.base import decode_message, encode_message, payload_summary
+from mdsdaemon.messages.base import decode_message, encode_message
 from mdsdaemon.msgr2.auth import AuthError
 from mdsdaemon.msgr2.errors import ProtocolError
 from mdsdaemon.msgr2.events import (
@@ -166,7 +166,8 @@ class Connection:
         session = self._session
         if self._closed or session is None:
             return False
-        if session.queued >= self.messenger.options.max_queued_messages:
+        limit = self.messenger.options.max_queued_messages
+        if session.has_queued and session.queued >= limit:
             self.finish(f"{session.queued} messages wait and the peer takes none", reset=True)
             return False
         session.send(Outgoing(msg))
@@ -315,7 +316,7 @@ class Connection:
                 stream.close()
                 return None
             wire = Wire.client(messenger.registry, session, auth, target)
-            return Link(stream, wire, deadline)
+            return Link(stream, wire, deadline, messenger.tally)
         raise LinkClosed(f"no connection to {target} within {timeout:g} s")
 
     async def _shake_hands(self, link: Link) -> None:
@@ -352,7 +353,7 @@ class Connection:
         else:
             self.messenger.deliver_handle_connect(self)
 
-    def _deliver(self, frame: MessageReceived) -> None:
+    def _deliver(self, frame: MessageReceived, stamp: float) -> None:
         session = self._session
         assert session is not None
         msg = decode_message(
@@ -368,7 +369,7 @@ class Connection:
         msg.priority = frame.priority
         msg.source = session.peer_name
         msg.connection = self
-        msg.recv_stamp = trio.current_time()
+        msg.recv_stamp = stamp
         self._current_size = frame.nbytes
         self.messenger.deliver(self, msg)
 
@@ -438,67 +439,3 @@ class Connection:
 
     def _log(self, level: int, text: str, *args: object) -> None:
         self.messenger.log.log(level, text, *args)
-
-
-class LoopbackConnection(Connection):
-    """The connection of a messenger to itself: messages are handed over as they are."""
-
-    is_loopback = True
-
-    def __init__(self, messenger: Messenger, policy: Policy) -> None:
-        super().__init__(messenger, policy, messenger.name.type, messenger.my_addrs)
-        self._waiting: list[Message] = []
-
-    @property
-    def peer_name(self) -> PeerName:
-        """Our own name."""
-        return self.messenger.name
-
-    @property
-    def features(self) -> int:
-        """All that we support."""
-        return self.policy.features_supported
-
-    @property
-    def is_connected(self) -> bool:
-        """True until the messenger stops."""
-        return not self._closed
-
-    def send_message(self, msg: Message) -> bool:
-        """Deliver `msg` to our own dispatchers, from the loopback's task."""
-        if self._closed:
-            return False
-        self._waiting.append(msg)
-        self._changed.unpark_all()
-        return True
-
-    def retain(self) -> Callable[[], None]:
-        """No throttle applies here."""
-        return lambda: None
-
-    async def run(self) -> None:
-        """Deliver what is sent, in order, until cancelled."""
-        try:
-            while True:
-                batch, self._waiting = self._waiting, []
-                for msg in batch:
-                    msg.source = self.messenger.name
-                    msg.connection = self
-                    msg.recv_stamp = trio.current_time()
-                    self._deliver_local(msg)
-                if self._waiting:
-                    await trio.lowlevel.checkpoint()
-                else:
-                    await self._changed.park()
-        finally:
-            self._closed = True
-
-    def _deliver_local(self, msg: Message) -> None:
-        try:
-            self.messenger.deliver(self, msg)
-        except DaemonFault:
-            raise
-        except Exception:
-            self.messenger.log.exception(
-                "a bug in dispatching %s sent to ourselves", payload_summary(msg)
-            )

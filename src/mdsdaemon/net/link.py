@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from mdsdaemon.msgr2.events import Event
     from mdsdaemon.msgr2.wire import Wire
     from mdsdaemon.net.budget import Budget
+    from mdsdaemon.net.counters import Tally
     from mdsdaemon.net.stream import Stream
 
 HANDSHAKE_RECEIVE_SIZE: Final = 16 * 1024
 MAX_RECEIVE_SIZE: Final = 1 << 20
+SEND_SIZE: Final = 1 << 18
+"""Frames are batched up to this many bytes for one send."""
 _BATCH: Final = 64
 """Events handled before other tasks get their turn."""
 
@@ -37,7 +40,8 @@ class LinkClosed(Exception):
 class Link:
     """A stream and its wire. `deadline` (Trio's clock): when it must be ready."""
 
-    def __init__(self, stream: Stream, wire: Wire, deadline: float) -> None:
+    def __init__(self, stream: Stream, wire: Wire, deadline: float, tally: Tally) -> None:
+        self.tally = tally
         self.stream = stream
         self.wire = wire
         self.deadline = deadline
@@ -79,12 +83,12 @@ class Link:
 
     async def pump(
         self,
-        deliver: Callable[[MessageReceived], None],
+        deliver: Callable[[MessageReceived, float], None],
         handle: Callable[[RemoteReset | KeepaliveAcked | KeepaliveReceived], None],
         budget: Budget,
         idle_limit: Callable[[], float],
     ) -> None:
-        """Move messages until the link ends; always raises (or is cancelled).
+        """Move messages until the link ends; `deliver` gets each with the time of its arrival.
 
         Raises what `deliver` and `handle` raise, LinkClosed, ProtocolError,
         trio.BrokenResourceError, trio.ClosedResourceError.
@@ -120,7 +124,7 @@ class Link:
 
     async def _read_loop(
         self,
-        deliver: Callable[[MessageReceived], None],
+        deliver: Callable[[MessageReceived, float], None],
         handle: Callable[[RemoteReset | KeepaliveAcked | KeepaliveReceived], None],
         budget: Budget,
     ) -> None:
@@ -146,7 +150,7 @@ class Link:
                         reserved = -1
                         self.retained = False
                         try:
-                            deliver(event)
+                            deliver(event, self._last_active)
                         finally:
                             budget.give(size, retained=self.retained)
                     elif isinstance(event, RemoteReset | KeepaliveAcked | KeepaliveReceived):
@@ -165,6 +169,7 @@ class Link:
                 if incoming and reserved < 0:
                     await self._wait_for(partial(budget.reserve, incoming))
                     reserved = incoming
+                self.tally.running_recv_time += trio.current_time() - self._last_active
                 self._flush()
                 self._reading = False
                 data = await stream.receive_some(
@@ -173,6 +178,7 @@ class Link:
                 if not data:
                     raise LinkClosed("the peer closed the connection")
                 self._last_active = trio.current_time()
+                self.tally.recv_bytes += len(data)
                 wire.receive(data)
         finally:
             self._reading = False
@@ -194,13 +200,15 @@ class Link:
         """Hand what is queued to the kernel, as far as it takes it; the writer does the rest."""
         if self._unsent is not None:
             return
-        wire = self.wire
-        while wire.wants_write:
-            data = wire.data_to_send()
+        data_to_send = self.wire.data_to_send
+        while data := data_to_send(SEND_SIZE):
             sent = self.stream.send_nowait(data)
+            self.tally.send_bytes += len(data)
             if sent < len(data):
                 self._unsent = memoryview(data)[sent:]
                 self._writer_wakeup.unpark_all()
+                return
+            if sent < SEND_SIZE:
                 return
 
     async def _write_loop(self) -> None:

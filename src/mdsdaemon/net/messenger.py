@@ -26,13 +26,15 @@ from mdsdaemon.msgr2.registry import Registry
 from mdsdaemon.msgr2.session import Session
 from mdsdaemon.net.acceptor import Acceptor
 from mdsdaemon.net.bind import bind
-from mdsdaemon.net.connection import Connection, LoopbackConnection
+from mdsdaemon.net.connection import Connection
+from mdsdaemon.net.counters import Tally
 from mdsdaemon.net.handshake_gate import HandshakeGate
+from mdsdaemon.net.loopback import LoopbackConnection
 from mdsdaemon.net.options import MessengerOptions
 from mdsdaemon.net.policy import Policy, PolicySet
 from mdsdaemon.net.stream import AcceptExhausted, Listener
 from mdsdaemon.net.throttle import Throttle
-from mdsdaemon.types.entity import EntityAddr, EntityAddrVec, PeerName
+from mdsdaemon.types.entity import EntityAddr, EntityAddrVec, PeerName, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +79,11 @@ class Messenger:
         self.registry = Registry(self.endpoint)
         self.policies = PolicySet()
         self.gate = HandshakeGate(self.options.max_handshakes)
-        self.dispatch_throttle = Throttle("msgr_dispatch", self.options.ms_dispatch_throttle_bytes)
+        self.dispatch_throttle = Throttle(
+            f"msgr_dispatch_throttler-{type_name(name.type)}",
+            self.options.ms_dispatch_throttle_bytes,
+        )
+        self.tally = Tally()
         self._recorder = recorder
         self._authenticator: Authenticator | None = None
         self._dispatchers: list[Dispatcher] = []
@@ -277,6 +283,7 @@ class Messenger:
     def next_serial(self) -> int:
         """A number that tells connections apart in logs and records."""
         self._serial += 1
+        self.tally.created_connections += 1
         return self._serial
 
     def connection_accepted(self, con: Connection) -> None:
@@ -287,18 +294,20 @@ class Messenger:
         """The task of `con` is over."""
         self._connections.pop(con.serial, None)
 
-    def record(self, kind: str, **fields: object) -> None:
+    def record(self, kind: str, /, **fields: object) -> None:
         """Note an event in the flight recorder, if there is one."""
         if self._recorder is not None:
             self._recorder.record(kind, **fields)
 
     def note_sent(self, con: Connection, msg: Message) -> None:
         """A message was queued."""
+        self.tally.send_messages += 1
         if self._recorder is not None:
             self._recorder.record("message.out", con=con.serial, msg=payload_summary(msg))
 
     def deliver(self, con: Connection, msg: Message) -> None:
         """Offer a message to the dispatchers in turn."""
+        self.tally.recv_messages += 1
         if self._recorder is not None:
             self._recorder.record("message.in", con=con.serial, msg=payload_summary(msg))
         for dispatcher in self._dispatchers:

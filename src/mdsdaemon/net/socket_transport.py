@@ -91,7 +91,7 @@ class SocketStream(Stream):
     pauses cannot starve the other tasks.
     """
 
-    __slots__ = ("_sock", "_streak", "local_addr", "peer_addr")
+    __slots__ = ("_drained", "_sock", "_streak", "local_addr", "peer_addr")
 
     def __init__(self, sock: socket.socket) -> None:
         """Take over `sock`, connected and non-blocking. May raise OSError (peer already gone)."""
@@ -100,24 +100,38 @@ class SocketStream(Stream):
         self.peer_addr = _from_sockaddr(sock.getpeername())
         self._sock = sock
         self._streak = 0
+        self._drained = True  # the last receive did not fill its buffer: wait before the next
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Up to `max_bytes` bytes; b"" at the end of the stream."""
         size = RECEIVE_SIZE if max_bytes is None else max_bytes
-        self._streak += 1
-        if self._streak >= _STREAK:
+        sock = self._sock
+        if self._drained:
             self._streak = 0
-            await trio.lowlevel.checkpoint()
+            await self._wait_readable()
+        else:
+            self._streak += 1
+            if self._streak >= _STREAK:
+                self._streak = 0
+                await trio.lowlevel.checkpoint()
         while True:
             try:
-                return self._sock.recv(size)
+                data = sock.recv(size)
             except BlockingIOError:
                 self._streak = 0
-                await trio.lowlevel.wait_readable(self._sock)
+                await self._wait_readable()
             except InterruptedError:
                 continue
             except OSError as exc:
                 raise self._broken(exc) from exc
+            else:
+                self._drained = len(data) < size
+                return data
+
+    async def _wait_readable(self) -> None:
+        if self._sock.fileno() == -1:
+            raise trio.ClosedResourceError(_CLOSED_BY_US)
+        await trio.lowlevel.wait_readable(self._sock)
 
     def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
         """Hand over a prefix of `data` to the kernel; 0 when its buffer is full."""

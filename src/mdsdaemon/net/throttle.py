@@ -6,9 +6,27 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
+from attrs import define
 
 if TYPE_CHECKING:
     from trio.lowlevel import Abort, RaiseCancelT, Task
+
+
+@define
+class ThrottleTally:
+    """How a throttle has been used, under the names of Ceph's counters; `wait` in seconds."""
+
+    get_started: int = 0
+    get: int = 0
+    get_sum: int = 0
+    get_or_fail_fail: int = 0
+    get_or_fail_success: int = 0
+    take: int = 0
+    take_sum: int = 0
+    put: int = 0
+    put_sum: int = 0
+    waits: int = 0
+    wait: float = 0.0
 
 
 class Throttle:
@@ -25,6 +43,7 @@ class Throttle:
         self.name = name
         self.maximum = maximum
         self.current = 0
+        self.tally = ThrottleTally()
         self._waiters: deque[tuple[Task, int]] = deque()
 
     def __repr__(self) -> str:
@@ -42,15 +61,31 @@ class Throttle:
 
     def get_or_fail(self, amount: int = 1) -> bool:
         """Take `amount` if that is possible without waiting and without overtaking."""
+        tally = self.tally
         if self._waiters or not self._fits(amount):
+            tally.get_or_fail_fail += 1
             return False
         self.current += amount
+        tally.get_or_fail_success += 1
+        tally.get += 1
+        tally.get_sum += amount
         return True
 
     async def get(self, amount: int = 1) -> None:
         """Take `amount`, waiting for it. Cancelled while waiting, it has taken nothing."""
-        if self.get_or_fail(amount):
-            return
+        tally = self.tally
+        tally.get_started += 1
+        if not self._waiters and self._fits(amount):
+            self.current += amount
+        else:
+            begin = trio.current_time()
+            await self._wait(amount)
+            tally.waits += 1
+            tally.wait += trio.current_time() - begin
+        tally.get += 1
+        tally.get_sum += amount
+
+    async def _wait(self, amount: int) -> None:
         entry = (trio.lowlevel.current_task(), amount)
         self._waiters.append(entry)
 
@@ -64,6 +99,8 @@ class Throttle:
     def take(self, amount: int = 1) -> None:
         """Take `amount` at once, even beyond the maximum: what is taken is there already."""
         self.current += amount
+        self.tally.take += 1
+        self.tally.take_sum += amount
 
     @property
     def has_room(self) -> bool:
@@ -80,7 +117,10 @@ class Throttle:
         if amount > self.current:
             raise ValueError(f"throttle {self.name}: {amount} given back, {self.current} taken")
         self.current -= amount
-        self._wake()
+        self.tally.put += 1
+        self.tally.put_sum += amount
+        if self._waiters:
+            self._wake()
 
     def set_maximum(self, maximum: int) -> None:
         """Change the limit; readers that fit now go on."""

@@ -7,6 +7,8 @@ import uuid
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mdsdaemon.encoding import DecodeError, decode, encode
 from mdsdaemon.messages.auth import MAuth, MAuthReply
@@ -120,6 +122,14 @@ def test_every_cut_is_a_decode_error_or_an_older_form(
             continue
         # only the last field of these may be missing
         assert isinstance(msg, MAuth | MLogAck)
+
+
+@given(st.binary(max_size=200), st.sampled_from(sorted({case[1] for case in CASES})))
+def test_garbage_is_a_decode_error_or_a_message(front: bytes, code: int) -> None:
+    try:
+        decode_message(code, 9, 0, front, b"", b"", FEATURES_PACIFIC)
+    except DecodeError:
+        pass
 
 
 def test_older_forms_lack_their_last_fields() -> None:

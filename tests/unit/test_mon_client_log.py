@@ -2,7 +2,8 @@
 
 import uuid
 
-from mdsdaemon.clients.log_client import MAX_QUEUED, LogClient, channel_setting
+from mdsdaemon.clients.log_client import MAX_QUEUED, LogCarrier, LogClient, channel_setting
+from mdsdaemon.messages.log import MLog
 from mdsdaemon.types.entity import MDS, EntityAddrVec, EntityName, PeerName
 
 FSID = uuid.UUID(int=7)
@@ -25,6 +26,10 @@ class Options:
     def get_int(self, name: str) -> int:
         assert name == "mon_client_max_log_entries_per_message"
         return self.batch
+
+    def get_float(self, name: str) -> float:
+        assert name == "mon_client_log_interval"
+        return 1.0
 
 
 def client(options: Options | None = None) -> LogClient:
@@ -104,3 +109,26 @@ def test_channel_setting() -> None:
     assert channel_setting("default=info,audit=debug", "audit") == "debug"
     assert channel_setting("default=info;audit=debug", "cluster") == "info"
     assert channel_setting("", "cluster") == ""
+
+
+def test_the_carrier_sends_at_intervals_and_at_once_when_acked() -> None:
+    sent: list[list[int]] = []
+
+    def send(msg: MLog) -> bool:
+        sent.append([entry.seq for entry in msg.entries])
+        return True
+
+    carrier = LogCarrier(Options(batch=2), send)
+    carrier.send(FSID, 1.0)
+    assert carrier.due() == float("inf")
+    clog = carrier.client = client(Options(batch=2))
+    for n in range(5):
+        clog.create_channel().info(str(n))
+    assert carrier.due() == 2.0
+    carrier.send(FSID, 2.0)
+    assert (sent, carrier.due()) == ([[1, 2]], 3.0)
+    carrier.handle_ack(2, FSID, 2.1)
+    carrier.handle_ack(4, FSID, 2.2)
+    assert (sent, carrier.due()) == ([[1, 2], [3, 4], [5]], float("inf"))
+    carrier.send(FSID, 9.0, flush=True)
+    assert sent[-1] == [5]

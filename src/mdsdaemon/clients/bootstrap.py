@@ -18,6 +18,7 @@ import trio
 from mdsdaemon.clients.errors import MonitorsUnknownError
 from mdsdaemon.clients.mon_host import HostName, parse_mon_host
 from mdsdaemon.encoding import DecodeError, decode
+from mdsdaemon.errors import ExitStatus
 from mdsdaemon.maps.mon_map import PORT_LEGACY, PORT_MSGR2, MonMap
 from mdsdaemon.types.entity import EntityAddr, EntityAddrVec
 
@@ -119,13 +120,19 @@ def read_monmap(path: str | Path) -> MonMap:
         with Path(path).open("rb") as file:
             data = file.read(MAX_MONMAP_FILE + 1)
     except OSError as error:
-        raise MonitorsUnknownError(f"cannot read monmap {path}: {error.strerror}", remedy) from None
+        raise MonitorsUnknownError(
+            f"cannot read monmap {path}: {error.strerror}", remedy, ExitStatus.BAD_FILE
+        ) from None
     if len(data) > MAX_MONMAP_FILE:
-        raise MonitorsUnknownError(f"{path} is too large to be a monmap", remedy)
+        raise MonitorsUnknownError(
+            f"{path} is too large to be a monmap", remedy, ExitStatus.BAD_FILE
+        )
     try:
         monmap = decode(MonMap, data, partial=True)
     except DecodeError as error:
-        raise MonitorsUnknownError(f"{path} is not a monmap ({error})", remedy) from None
+        raise MonitorsUnknownError(
+            f"{path} is not a monmap ({error})", remedy, ExitStatus.BAD_FILE
+        ) from None
     return checked(monmap, f"monmap {path}")
 
 

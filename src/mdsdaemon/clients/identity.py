@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mdsdaemon.cephx.client import AuthClient, MonAuth, ServiceAuth
@@ -51,7 +52,7 @@ class Identity:
         self._server = AuthServer(self._registry, rotating, host.randbytes)
 
     def init(self) -> None:
-        """Read the key, and follow the options about methods and modes from now on.
+        """Read the key.
 
         Raises:
             KeyringError: cephx is to be used and there is no key.
@@ -65,7 +66,10 @@ class Identity:
                 f"no authentication method is allowed for {self.name}",
                 "set auth_cluster_required = cephx in ceph.conf",
             )
-        self._config.observe(TRACKED_OPTIONS, self._options_changed)
+
+    def follow_options(self) -> Callable[[], None]:
+        """Heed changes of the options about methods and modes, until the result is called."""
+        return self._config.observe(TRACKED_OPTIONS, self._options_changed)
 
     def _load_key(self) -> None:
         config = self._config

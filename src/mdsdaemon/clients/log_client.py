@@ -1,8 +1,8 @@
 """The cluster log: what the daemon tells the operator through the monitors (`ceph log last`).
 
-Pure state: `MonClient` sends what `get_mon_log_message` returns and hands in the acks. Entries are
-kept until a monitor has stored them, so that they survive the loss of a session; the queue is
-bounded, the oldest entries give way.
+Pure state: `LogCarrier` hands batches to the monitor session and the acks back. Entries are kept
+until a monitor has stored them, so that they survive the loss of a session; the queue is bounded,
+the oldest entries give way.
 
 Source of the behaviour: ceph/ceph, src/common/LogClient.cc (Pacific)
 """
@@ -28,6 +28,8 @@ class LogConfig(Protocol):
     def get_str(self, name: str) -> str: ...
 
     def get_int(self, name: str) -> int: ...
+
+    def get_float(self, name: str) -> float: ...
 
 
 class Speaker(Protocol):
@@ -163,3 +165,37 @@ class LogClient:
         """Forget what is queued."""
         self._queue.clear()
         self._last_sent = self._last_log
+
+
+class LogCarrier:
+    """Carries the cluster log over monitor sessions, a batch every `mon_client_log_interval` s.
+
+    `send` takes a message for the session that is open; False when there is none. Times are
+    monotonic seconds.
+    """
+
+    def __init__(self, config: LogConfig, send: Callable[[MLog], bool]) -> None:
+        self.client: LogClient | None = None
+        self._config = config
+        self._send = send
+        self._last_send = 0.0
+
+    def due(self) -> float:
+        """When the next batch goes; infinite when nothing waits."""
+        if self.client is None or not self.client.are_pending():
+            return float("inf")
+        return self._last_send + self._config.get_float("mon_client_log_interval")
+
+    def send(self, fsid: uuid.UUID, now: float, *, flush: bool = False) -> None:
+        """Send the next batch now. `flush`: in a new session, from what is not stored yet on."""
+        self._last_send = now
+        if self.client is not None:
+            msg = self.client.get_mon_log_message(fsid, flush=flush)
+            if msg is not None:
+                self._send(msg)
+
+    def handle_ack(self, last: int, fsid: uuid.UUID, now: float) -> None:
+        """Entries up to seq `last` are stored; what else waits goes at once."""
+        if self.client is not None:
+            self.client.handle_log_ack(last)
+            self.send(fsid, now)

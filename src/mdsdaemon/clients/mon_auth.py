@@ -15,7 +15,7 @@ from attrs import define, field
 from mdsdaemon.cephx.client import AuthClient, CephxClient, MonAuth
 from mdsdaemon.cephx.plug import CEPH_AUTH_NONE, AuthError, AuthKeys, AuthRequest
 from mdsdaemon.cephx.tickets import RotatingKeyRing
-from mdsdaemon.messages.auth import MAuth
+from mdsdaemon.messages.auth import MAuth, MAuthReply
 
 REQUEST_INTERVAL = 1.0
 """Seconds between two requests of one kind: a monitor may answer without giving what is needed."""
@@ -122,6 +122,20 @@ class Renewal:
                 self.log.debug("getting new rotating secrets")
                 made.append(MAuth(protocol=client.method, auth_payload=payload))
         return made
+
+    def handle_reply(self, msg: MAuthReply) -> list[MAuth]:
+        """The monitor has answered; what has to be asked right away."""
+        client = self.client
+        if client is None:
+            return []
+        try:
+            again = client.handle_response(msg.result, msg.result_bl)
+        except AuthError as error:
+            self.log.warning("renewing tickets and keys: %s %s", error, msg.result_msg)
+            return []
+        if again:
+            return [MAuth(protocol=client.method, auth_payload=client.build_request())]
+        return []
 
     def _warn_of_skew(self, wall: float) -> None:
         ttl = self.config.get_float("auth_service_ticket_ttl")

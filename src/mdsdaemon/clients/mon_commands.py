@@ -234,10 +234,6 @@ class RequestTable:
 
     # -- answers -------------------------------------------------------------------------
 
-    def owns(self, con: Connection) -> bool:
-        """True for the connection of a tell command."""
-        return any(c.con is con for c in self.commands.values())
-
     def reset(self, con: Connection) -> None:
         """The connection of a tell command is gone."""
         for command in self._tells():
@@ -261,18 +257,12 @@ class RequestTable:
 
     def close(self, error: MonClientError) -> None:
         """Every caller gets `error`."""
+        self.in_session = False
         for command in list(self.commands.values()):
             self._drop_con(command)
             command.waiter.fail(error)
         for request in self.versions.values():
             request.waiter.fail(error)
-
-    def refuse(self, con: Connection, error: MonClientError) -> None:
-        """The monitor of a tell command's connection does not let us in."""
-        for command in self._tells():
-            if command.con is con:
-                self._drop_con(command)
-                command.waiter.fail(error)
 
     def _fail(self, command: MonCommand, number: int, text: str) -> None:
         command.waiter.fail(MonClientError(number, text))

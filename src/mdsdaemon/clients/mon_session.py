@@ -22,17 +22,17 @@ import trio
 from mdsdaemon.cephx.client import AuthClient
 from mdsdaemon.cephx.plug import AuthError
 from mdsdaemon.cephx.tickets import RotatingKeyRing
-from mdsdaemon.clients.bootstrap import configured_fsid
 from mdsdaemon.clients.errors import MonClientError
 from mdsdaemon.clients.hunt import Hunt
 from mdsdaemon.clients.identity import Identity
+from mdsdaemon.clients.log_client import LogCarrier, LogClient
 from mdsdaemon.clients.mon_auth import WatchedAuth
 from mdsdaemon.clients.mon_commands import RequestTable
 from mdsdaemon.clients.mon_hunter import MonConnection, MonHunter
 from mdsdaemon.clients.subscriptions import Subscriptions
 from mdsdaemon.encoding import decode
 from mdsdaemon.maps.mon_map import MonMap
-from mdsdaemon.messages.auth import MAuth, MAuthReply
+from mdsdaemon.messages.auth import MAuthReply
 from mdsdaemon.messages.base import payload_summary
 from mdsdaemon.messages.config import MConfig
 from mdsdaemon.messages.log import MLogAck
@@ -51,7 +51,6 @@ from mdsdaemon.types.entity import MDS, MGR, MON, OSD, EntityAddrVec, EntityName
 from mdsdaemon.types.features import MON_STATEFUL_SUB
 
 if TYPE_CHECKING:
-    from mdsdaemon.clients.log_client import LogClient
     from mdsdaemon.config import Config
     from mdsdaemon.host import Host
     from mdsdaemon.messages.base import Message
@@ -114,7 +113,6 @@ class MonSession(Dispatcher):
         self.auth_error: MonClientError | None = None
         self.config_handler: Callable[[Mapping[str, str]], None] = self._apply_config
         self.refused_handler: Callable[[MonClientError], None] | None = None
-        self.log_client: LogClient | None = None
         self._config = config
         self._messenger = messenger
         self._host = host
@@ -125,9 +123,9 @@ class MonSession(Dispatcher):
         self._hunter = MonHunter(messenger, Hunt(config, host.rng), self, self.log)
         self._sub = Subscriptions()
         self._requests = RequestTable(self, self.log)
+        self._log_carrier = LogCarrier(config, self.send_in_session)
         self._waiting: deque[Message] = deque(maxlen=MAX_WAITING)
         self._last_keepalive = 0.0
-        self._last_send_log = 0.0
         self._monmap_known = False
         self._auth_changed = trio.lowlevel.ParkingLot()
         self._rescheduled = trio.lowlevel.ParkingLot()
@@ -187,6 +185,7 @@ class MonSession(Dispatcher):
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Tick until cancelled; then every caller that waits gets ESHUTDOWN."""
+        unfollow = self._identity.follow_options()
         try:
             task_status.started()
             while True:
@@ -195,6 +194,7 @@ class MonSession(Dispatcher):
                     continue
                 self._tick()
         finally:
+            unfollow()
             self.shutdown()
 
     def shutdown(self) -> None:
@@ -236,20 +236,13 @@ class MonSession(Dispatcher):
 
     def set_log_client(self, log_client: LogClient) -> None:
         """Carry the cluster log of `log_client`."""
-        self.log_client = log_client
+        self._log_carrier.client = log_client
         log_client.on_queue = self._rescheduled.unpark_all
 
     def flush_log(self) -> None:
         """Send what the cluster log has queued, now."""
-        self._send_log()
-
-    def _send_log(self, *, flush: bool = False) -> None:
-        self._last_send_log = trio.current_time()
-        if self.log_client is None or not self.is_connected:
-            return
-        msg = self.log_client.get_mon_log_message(self.fsid, flush=flush)
-        if msg is not None:
-            self.send_in_session(msg)
+        if self.is_connected:
+            self._log_carrier.send(self.fsid, trio.current_time())
 
     # -- the Authenticator ---------------------------------------------------------------
 
@@ -295,13 +288,13 @@ class MonSession(Dispatcher):
         if self.global_id and self.global_id != client.global_id:
             self.log.error("global_id changed from %d to %d", self.global_id, client.global_id)
         self._renewal.start(client)
-        self._last_keepalive = trio.current_time()
+        now = self._last_keepalive = trio.current_time()
         self.log.info("found %s, global_id %d", mc, client.global_id)
         self._record("mon.session", mon=str(mc), global_id=client.global_id)
         while self._waiting:
             mc.con.send_message(self._waiting.popleft())
         self._requests.session_opened()
-        self._send_log(flush=True)
+        self._log_carrier.send(self.fsid, now, flush=True)
         if self.monmap.epoch:
             self._monmap_known = True
         if self._monmap_known:
@@ -347,13 +340,11 @@ class MonSession(Dispatcher):
             self._last_keepalive + self._config.get_float("mon_client_ping_interval"),
             now + self._renewal.due_in(now, self._host.wall()),
             self._requests.next_check(),
+            self._log_carrier.due(),
         ]
         timeout = self._config.get_float("mon_client_ping_timeout")
         if timeout > 0:
             times.append(active.last_sign + timeout)
-        if self.log_client is not None and self.log_client.are_pending():
-            interval = self._config.get_float("mon_client_log_interval")
-            times.append(self._last_send_log + interval)
         return min(times)
 
     def _tick(self) -> None:
@@ -376,8 +367,8 @@ class MonSession(Dispatcher):
             stateful = active.con.features & MON_STATEFUL_SUB == MON_STATEFUL_SUB
             if not stateful and self._sub.need_renew(now) and self._sub.reload():
                 self.renew_subs()
-        if now >= self._last_send_log + self._config.get_float("mon_client_log_interval"):
-            self._send_log()
+        if now >= self._log_carrier.due():
+            self._log_carrier.send(self.fsid, now)
 
     def _renew(self) -> None:
         for msg in self._renewal.requests(trio.current_time(), self._host.wall()):
@@ -407,7 +398,7 @@ class MonSession(Dispatcher):
             case MMonCommandAck():
                 self._requests.handle_ack(msg)
             case MLogAck():
-                self._handle_log_ack(msg)
+                self._log_carrier.handle_ack(msg.last, self.fsid, trio.current_time())
             case MConfig():
                 self.config_handler(msg.config)
                 self._rescheduled.unpark_all()
@@ -416,11 +407,10 @@ class MonSession(Dispatcher):
     def _handle_monmap(self, msg: MMonMap) -> None:
         monmap = decode(MonMap, msg.monmapbl, partial=True)
         con: Connection = msg.connection
-        expected = configured_fsid(self._config)
-        if expected != NO_FSID and monmap.fsid != expected:
-            self._wrong_cluster(monmap, expected)
-            return
         old = self.monmap
+        if old.fsid not in (NO_FSID, monmap.fsid):
+            self._wrong_cluster(monmap)
+            return
         if monmap.epoch < old.epoch:
             self.log.warning("ignoring monmap e%d, e%d is known", monmap.epoch, old.epoch)
             return
@@ -431,19 +421,22 @@ class MonSession(Dispatcher):
         self._sub.got("monmap", monmap.epoch)
         first, self._monmap_known = not self._monmap_known, True
         was, now_is = old.get_name_of(con.peer_addrs), monmap.get_name_of(con.peer_addrs)
+        mc = self._hunter.find(con)
+        if mc is not None and now_is is not None:
+            mc.name = now_is
         if was is None or now_is is None:
             self.log.info("mon.%s at %s is not in the monmap, hunting", was, con.peer_addrs)
             self.reopen_session()
         elif first and self.is_connected:
             self._authenticated()
 
-    def _wrong_cluster(self, monmap: MonMap, expected: uuid.UUID) -> None:
-        """The monitors are those of another cluster than the one configured."""
+    def _wrong_cluster(self, monmap: MonMap) -> None:
+        """The monitors are those of another cluster than the one configured, or known so far."""
         self.hunt_failed(
             MonClientError(
                 errno.EINVAL,
                 f"the monitors ({self.monmap}) are those of cluster {monmap.fsid}, and fsid is"
-                f" {expected}",
+                f" {self.fsid}",
                 "correct fsid or mon_host in ceph.conf",
             )
         )
@@ -451,30 +444,15 @@ class MonSession(Dispatcher):
         self.reopen_session()
 
     def _handle_auth(self, msg: MAuthReply) -> None:
-        client = self._renewal.client
-        if client is None or not self.is_connected:
-            return
-        try:
-            again = client.handle_response(msg.result, msg.result_bl)
-        except AuthError as error:
-            self.log.warning("renewing tickets and keys: %s %s", error, msg.result_msg)
-        else:
-            if again:
-                self.send_in_session(
-                    MAuth(protocol=client.method, auth_payload=client.build_request())
-                )
-            self._renew()
+        for request in self._renewal.handle_reply(msg):
+            self.send_in_session(request)
+        self._renew()
         self._auth_changed.unpark_all()
         self._rescheduled.unpark_all()
 
     def _apply_config(self, values: Mapping[str, str]) -> None:
         for problem in self._config.set_mon_vals(values):
             self.log.info("from the monitors: %s", problem)
-
-    def _handle_log_ack(self, msg: MLogAck) -> None:
-        if self.log_client is not None:
-            self.log_client.handle_log_ack(msg.last)
-            self._send_log()
 
     def ms_handle_reset(self, con: Connection) -> bool:
         if con.peer_type != MON:

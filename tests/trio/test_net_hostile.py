@@ -53,6 +53,7 @@ GARBAGE = {
     "no common version": b"ceph v2\n" + struct.pack("<HQQ", 16, 0, 0),
     "unknown requirement": b"ceph v2\n" + struct.pack("<HQQ", 16, 1, 1 << 40),
     "huge banner": b"ceph v2\n" + struct.pack("<H", 65535) + bytes(65535),
+    "too much before authentication": BANNER + struct.pack("<BBI", 1, 1, 100_000) + bytes(100_000),
     "zeros": BANNER + bytes(1000),
     "frame of 4 GiB": BANNER + struct.pack("<BB6x", 17, 4) + b"\xff" * 24,
     "noise": BANNER + random.Random(1).randbytes(5000),

@@ -138,6 +138,16 @@ async def test_errors_name_the_address_and_the_remedy() -> None:
 
 
 @pytest.mark.usefixtures("fds_stay")
+async def test_messenger_that_cannot_bind_raises_plainly() -> None:
+    taken = await SocketTransport().listen(addr_of("127.0.0.1"))
+    node = make_node(SocketTransport(), "mds.0", options=ANY_PORT)
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(BindError, match="in use"):
+            await start(nursery, node, "v2:127.0.0.1:0", f"v2:127.0.0.1:{taken.addr.port}")
+    taken.close()
+
+
+@pytest.mark.usefixtures("fds_stay")
 async def test_bind_range_and_retry(autojump_clock: trio.testing.MockClock) -> None:
     transport = SocketTransport()
     first = await transport.listen(addr_of("127.0.0.1"))

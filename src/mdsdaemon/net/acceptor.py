@@ -11,13 +11,14 @@ Behaviour: ceph/ceph, src/msg/async/ProtocolV2.cc, "Server Protocol Methods" (Pa
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from mdsdaemon.msgr2.auth import AuthError
 from mdsdaemon.msgr2.errors import ProtocolError
 from mdsdaemon.msgr2.events import Authenticated, AuthRefused, NeedDecision
+from mdsdaemon.msgr2.frames import FrameLimits
 from mdsdaemon.msgr2.registry import Accept, Reuse
 from mdsdaemon.msgr2.wire import Wire
 from mdsdaemon.net.connection import Connection
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from mdsdaemon.msgr2.events import Event
     from mdsdaemon.net.messenger import Messenger
     from mdsdaemon.net.stream import Stream
+
+_STRANGER_LIMITS: Final = FrameLimits(control=64 << 10, preauth=128 << 10)
+"""Bytes that somebody may make us hold before we know him; an authorizer takes a few KiB."""
 
 
 class Acceptor:
@@ -56,6 +60,7 @@ class Acceptor:
             ),
             messenger.policies.get,
             stream.peer_addr,
+            _STRANGER_LIMITS,
         )
         self._link = Link(stream, wire, trio.current_time() + limit, messenger.tally)
         messenger.record("accept.start", peer=self._peer)
@@ -84,18 +89,17 @@ class Acceptor:
             if reason != "accepted":
                 self._link.close()
                 messenger.log.log(level, "peer %s is not accepted: %s", self._peer, reason)
-        await self._go_on(reason == "accepted")
-
-    async def _go_on(self, accepted: bool) -> None:
         con = self._con
         if con is None:
             return
-        if accepted and not self._adopted:
+        if reason == "accepted" and not self._adopted:
             await con.run()
         else:
             # The dispatchers have seen it in ms_handle_authentication; it never became a
             # connection, or the peer's existing one took its socket over.
-            con.finish("its socket serves another connection", reset=True)
+            con.finish(
+                "its socket serves another connection" if self._adopted else reason, reset=True
+            )
             con.deliver_reset()
 
     def _handle(self, event: Event) -> bool:

@@ -5,7 +5,7 @@ import random
 import struct
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from tests.real import raw_msgr2 as msgr2
@@ -156,10 +156,10 @@ ENDED: list[Attack] = [
     auth_done_from_the_client,
     more_before_request,
     hello_twice,
-    garbage_authorizer,
     truncated_auth_request,
-    garbage_authorizer_as_mds,
 ]
+# Answered with AUTH_BAD_METHOD; who cannot do better loses the connection when the time is over.
+REFUSED: list[Attack] = [garbage_authorizer, garbage_authorizer_as_mds]
 
 
 def silence(peer: RawPeer) -> None:
@@ -206,6 +206,22 @@ def test_nonsense_ends_the_connection_only(mds: Mds, attack: Attack) -> None:
         if mds.kind == "ours":  # ceph-mds waits for the rest of some of these
             assert peer.is_closed(SOON)
             wait_for(lambda: peer.name in mds.logged(), 2, f"the log names the peer {peer.name}")
+    assert_well(mds, gid)
+
+
+@pytest.mark.parametrize("attack", REFUSED, ids=lambda f: f.__name__)
+def test_garbage_for_an_authorizer_is_refused(mds: Mds, attack: Attack) -> None:
+    gid = mds.gid()
+    with RawPeer(address_of(mds)) as peer:
+        attack(peer)
+        if mds.kind == "ours":
+            assert peer.read_frame()[0] == msgr2.AUTH_BAD_METHOD
+            wait_for(lambda: peer.name in mds.logged(), 2, f"the log names the peer {peer.name}")
+        for _ in range(20):  # again and again does not help, and does not go on for ever
+            with suppress(OSError):
+                peer.send(msgr2.auth_request(2, bytes(200)))
+        if mds.kind == "ours":
+            assert peer.is_closed(SOON)
     assert_well(mds, gid)
 
 

@@ -15,7 +15,9 @@ HIDDEN = "<hidden>"
 _KEY = re.compile(r"(?<![A-Za-z0-9+/])AQ[A-Za-z0-9+/]{36}==(?![=A-Za-z0-9+/])")
 
 # `key = …` as keyrings and ceph.conf have it, `--key …` as on a command line.
-_ASSIGNED = re.compile(r"(?<![A-Za-z0-9_.])(-{0,2}key\s*=\s*|\"key\":\s*|--key\s+)\S+")
+_ASSIGNED = re.compile(
+    r"""(?<![A-Za-z0-9_.])(-{0,2}key\s*=\s*|"key":\s*"?|--key\s+)[^\s;,"]+""",
+)
 
 SECRET_FIELDS = frozenset(
     {

@@ -8,15 +8,18 @@ _USAGE = """\
 usage: python -m mdsdaemon -i NAME [-c CEPH.CONF] [options]
        python -m mdsdaemon record show FILE
 
-Runs the metadata server daemon mds.NAME of the Ceph cluster that CEPH.CONF describes, in the
-foreground, until it is told to stop (SIGTERM, SIGINT, `ceph tell mds.NAME exit`).
+Runs the metadata server daemon mds.NAME of the Ceph cluster that CEPH.CONF
+describes, in the foreground, until it is told to stop (SIGTERM, SIGINT,
+`ceph tell mds.NAME exit`).
 
   -i, --id NAME            name of this daemon, not beginning with a digit
   -n, --name TYPE.ID       the same with its type: mds.NAME
-  -c, --conf FILE          ceph.conf; otherwise CEPH_CONF, /etc/ceph/CLUSTER.conf,
-                           ~/.ceph/CLUSTER.conf, ./CLUSTER.conf
+  -c, --conf FILE          ceph.conf; otherwise CEPH_CONF, then
+                           /etc/ceph/CLUSTER.conf, ~/.ceph/CLUSTER.conf and
+                           ./CLUSTER.conf
       --no-config-file     read no ceph.conf
-      --cluster NAME       name of the cluster, where files are named after it (default: ceph)
+      --cluster NAME       name of the cluster, where files are named after it
+                           (default: ceph)
   -m, --mon-host LIST      addresses of monitors
   -M, --monmap FILE        a monitor map to start from
   -k, --keyring FILE       keyring with the key of mds.NAME
@@ -26,9 +29,11 @@ foreground, until it is told to stop (SIGTERM, SIGINT, `ceph tell mds.NAME exit`
       --setgroup GROUP     run as this group
   -f, --foreground         stay in the foreground (it always does)
   -d                       stay in the foreground and log to stderr
-      --debug-mds N        log level of the daemon, 0 to 20; so for --debug-ms, --debug-monc, ...
+      --debug-mds N        log level of the daemon, 0 to 20; its parts have
+                           --debug-ms, --debug-monc, --debug-mgrc, --debug-asok
       --log-format FORMAT  log lines as text or json
-      --OPTION VALUE       any option of Ceph, as in ceph.conf; --OPTION, --no-OPTION for switches
+      --OPTION VALUE       any option of Ceph, as in ceph.conf; for switches
+                           --OPTION and --no-OPTION
       --default-OPTION V   change the default instead of the value
 
       --show-config        print all options with their values, and end
@@ -37,10 +42,11 @@ foreground, until it is told to stop (SIGTERM, SIGINT, `ceph tell mds.NAME exit`
   -v, --version
   -h, --help
 
-Environment: CEPH_CONF, CEPH_KEYRING, CEPH_ARGS (arguments put before those given).
+Environment: CEPH_CONF, CEPH_KEYRING, CEPH_ARGS (arguments put before those
+given).
 
-`record show` prints the flight record that a daemon wrote on a crash, before a respawn or for
-`ceph tell mds.NAME log dump`.
+`record show` prints the flight record that a daemon wrote on a crash, before a
+respawn or for `ceph tell mds.NAME log dump`.
 
 Exit statuses:
 """
@@ -49,11 +55,13 @@ _STATUSES = {
     ExitStatus.OK: "ended as asked",
     ExitStatus.USAGE: "the command line or the name is wrong",
     ExitStatus.NO_CLUSTER: "no cluster was named",
+    ExitStatus.DATA: "the store of a cluster is damaged or not ours",
     ExitStatus.BAD_FILE: "a file that was named is not what it should be",
     ExitStatus.UNAVAILABLE: "no monitor could be reached",
     ExitStatus.SOFTWARE: "a bug in the program",
     ExitStatus.ADDRESS: "an address cannot be listened on",
     ExitStatus.CANNOT_CREATE: "a file or socket of ours cannot be written",
+    ExitStatus.IO: "the disk is full, or fails",
     ExitStatus.TEMPORARY: "the cluster is not ready; try again later",
     ExitStatus.NOT_PERMITTED: "the monitors refuse us: key, name or caps",
     ExitStatus.CONFIG: "ceph.conf or a keyring is missing, unreadable or malformed",

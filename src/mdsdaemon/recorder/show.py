@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -82,11 +82,11 @@ def parse_record(data: bytes, path: str = "record") -> Record:
     except broken:
         raise RecordError(path, "not a flight record") from None
     header = _untagged(header)
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    if not isinstance(header, Mapping) or header.get("format") != FORMAT:
         raise RecordError(path, "not a flight record")
     if header.get("version") != FORMAT_VERSION:
         raise RecordError(path, f"a flight record of version {header.get('version')!r}")
-    record = Record(header, [])
+    record = Record({str(name): value for name, value in header.items()}, [])
     while (at := stream.tell()) < len(data):
         try:
             item = decoder.decode()
@@ -112,7 +112,7 @@ def _untagged(item: Any) -> Any:
 
 def _event(item: Any) -> Event | None:
     match item:
-        case [int() | float() as at, str() as kind, dict() as fields] if at == at:
+        case [int() | float() as at, str() as kind, Mapping() as fields] if at == at:
             named = {str(name): value for name, value in fields.items()}
             return Event(float(at), kind, clean(named))
     return None

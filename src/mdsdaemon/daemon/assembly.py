@@ -23,6 +23,7 @@ from mdsdaemon.daemon.heartbeat import HeartbeatMap
 from mdsdaemon.daemon.mds_daemon import MDSDaemon
 from mdsdaemon.host import Host
 from mdsdaemon.messages.cmdparse import CmdMap
+from mdsdaemon.net.counters import add_messenger_counters
 from mdsdaemon.net.messenger import Messenger
 from mdsdaemon.net.options import MessengerOptions
 from mdsdaemon.net.policy import Policy
@@ -81,6 +82,7 @@ async def assemble(around: Surroundings) -> Instance:
     monmap = await build_initial_monmap(config)
     perf = PerfRegistry()
     messenger = _messenger(around)
+    add_messenger_counters(perf, messenger)
     name = EntityName.parse(config.name)
     log_client = LogClient(name, config, around.host.wall, messenger, log=log.getChild("clog"))
     monc = MonClient(

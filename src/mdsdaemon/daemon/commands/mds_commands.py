@@ -64,15 +64,13 @@ class MDSCommands:
             name = self._mds.config.name
             self._heap_profiler = HeapProfiler(name, beside_log(self._mds.config, ""))
         heapcmd = get_str(cmdmap, "heapcmd") or ""
-        r, text = self._heap_profiler.command(heapcmd, get_str(cmdmap, "value"))
-        return Reply(r=r, error=text)
+        return _said(*self._heap_profiler.command(heapcmd, get_str(cmdmap, "value")))
 
     def _cpu_profiler(self, cmdmap: CmdMap) -> Reply:
         if self._cpu_sampler is None:
             path = beside_log(self._mds.config, ".cpu")
             self._cpu_sampler = CpuProfiler(path, self._mds.host.wall)
-        r, text = self._cpu_sampler.command(get_str(cmdmap, "arg") or "")
-        return Reply(r=r, error=text)
+        return _said(*self._cpu_sampler.command(get_str(cmdmap, "arg") or ""))
 
     def _later(self, action: Callable[[str], None], reason: str) -> None:
         async def leave() -> None:
@@ -80,3 +78,10 @@ class MDSCommands:
             action(reason)
 
         self._mds.nursery_or_fail().start_soon(leave)
+
+
+def _said(r: int, text: str) -> Reply:
+    """A text as output, as in Reef: what Pacific puts beside it never leaves an admin socket."""
+    if r < 0:
+        return Reply(r=r, error=text)
+    return Reply(out=(text.rstrip("\n") + "\n").encode())

@@ -128,7 +128,8 @@ class Link:
         handle: Callable[[RemoteReset | KeepaliveAcked | KeepaliveReceived], None],
         budget: Budget,
     ) -> None:
-        wire, stream = self.wire, self.stream
+        wire, stream, tally = self.wire, self.stream, self.tally
+        clock = trio.lowlevel.current_clock().current_time
         reserved = -1  # bytes of the budget held for the message that is arriving; -1: none
         handled = 0
         try:
@@ -169,7 +170,7 @@ class Link:
                 if incoming and reserved < 0:
                     await self._wait_for(partial(budget.reserve, incoming))
                     reserved = incoming
-                self.tally.running_recv_time += trio.current_time() - self._last_active
+                tally.running_recv_time += clock() - self._last_active
                 self._flush()
                 self._reading = False
                 data = await stream.receive_some(
@@ -177,8 +178,8 @@ class Link:
                 )
                 if not data:
                     raise LinkClosed("the peer closed the connection")
-                self._last_active = trio.current_time()
-                self.tally.recv_bytes += len(data)
+                self._last_active = clock()
+                tally.recv_bytes += len(data)
                 wire.receive(data)
         finally:
             self._reading = False

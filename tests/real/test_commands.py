@@ -192,7 +192,6 @@ def test_descriptions_are_those_of_ceph_mds(pair: tuple[Mds, Mds]) -> None:
 
     def signatures(mds: Mds) -> list[object]:
         told = mds.cluster.tell(mds.name, "get_command_descriptions").json()
-        assert all(entry["help"] for entry in told.values() if "help" in entry)
         return [(number, entry["sig"]) for number, entry in told.items()]
 
     ours, real = pair

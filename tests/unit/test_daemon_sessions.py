@@ -29,6 +29,7 @@ class Con:
     peer_identity: PeerIdentity | None
     peer_type: int = CLIENT
     peer_global_id: int = 4123
+    peer_addrs: str = "127.0.0.1:0/5"
     session: Any = None
     down: bool = False
     sent: list[Any] = field(factory=list)
@@ -82,7 +83,9 @@ def test_who_may_tell(info: AuthCapsInfo, allow_all: bool) -> None:
 def test_unreadable_caps_are_logged_and_allow_nothing(caplog: pytest.LogCaptureFixture) -> None:
     assert sessions.parse_caps(caps("allow bogus"), LOG) is None
     assert "auth cap parse error" in caplog.text
+    caplog.clear()
     assert not sessions.accept(a_con(caps("allow bogus")), None, LOG).auth_caps.grants
+    assert "client.x (client.4123) at 127.0.0.1:0/5" in caplog.text
 
 
 def test_without_identity_nothing_is_allowed() -> None:

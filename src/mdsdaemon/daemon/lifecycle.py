@@ -24,9 +24,9 @@ from mdsdaemon.types.entity import MDS, EntityAddr, PeerName
 if TYPE_CHECKING:
     from mdsdaemon.daemon.mds_daemon import MDSDaemon
 
-GOODBYE = 0.9
-"""Seconds for the last beacon and its acknowledgement, of which 0.95 are waited: ceph-mds takes 1,
-we want to be gone within that."""
+GOODBYE = 0.75
+"""Seconds for the last beacon and its answer, of which 0.95 are waited. ceph-mds takes 1; we want
+to be gone within that."""
 RANK_SHUTDOWN = 5.0
 """Seconds for a rank to stop in good order."""
 HEARTBEAT_WORKER = "mds_tick"

@@ -195,9 +195,8 @@ class MDSDaemon(Dispatcher):
             con.mark_disposable()
         if not session.auth_caps.allow_all():
             self.log.warning(
-                "handle_command: received command from client without `tell` capability: %s %s",
-                session.name,
-                con.peer_addrs,
+                "handle_command: received command from client without `tell` capability: %s",
+                sessions.describe(con),
             )
             self._reply_error(msg, 13, "permission denied")
             return True
@@ -462,9 +461,10 @@ class MDSDaemon(Dispatcher):
         return self.monc.server_session(peer_type, now)
 
     def ms_handle_authentication(self, con: Connection) -> bool:
-        """A peer proved who it is. Caps that cannot be read are logged, and allow nothing."""
-        identity = con.peer_identity
-        sessions.parse_caps(identity.caps if identity else None, self.log)
+        """A peer proved who it is. Caps that cannot be read are no reason to refuse it.
+
+        They allow nothing, and `ms_handle_accept` logs them.
+        """
         return True
 
     def ms_handle_accept(self, con: Connection) -> None:

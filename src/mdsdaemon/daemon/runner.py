@@ -121,7 +121,8 @@ async def _program(mds: MDS, logs: DaemonLogging) -> Outcome | FatalError:
                 ended = await mds.run()
             except FatalError as e:
                 ended = e
-            notifier.stopping()
+            if isinstance(ended, FatalError) or ended.end is End.EXIT:
+                notifier.stopping("leaving")
             nursery.cancel_scope.cancel()
     notifier.close()
     return ended
@@ -137,13 +138,10 @@ async def _handle_signals(mds: MDS, logs: DaemonLogging, signals: AsyncIterator[
 
 
 async def _notify(mds: MDS, notifier: SdNotifier) -> None:
-    """READY once the map has us, STATUS with every change of state, STOPPING when we leave."""
+    """READY once the map has us, STATUS with every change of state; `_program` says STOPPING."""
     ready = False
     said = ""
-    while True:
-        if mds.is_leaving:
-            notifier.stopping("leaving the cluster")
-            return
+    while not mds.is_leaving:
         state = mds.state
         status = f"{state_name(state)} gid {mds.gid}" if state != State.NULL else "joining"
         if mds.rank is not None:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.interface import Rank
 
 
-def parse_caps(info: AuthCapsInfo | None, log: logging.Logger) -> MDSAuthCaps | None:
-    """The caps that a peer's ticket gives it; None when they cannot be read.
+def parse_caps(
+    info: AuthCapsInfo | None, log: logging.Logger, who: str = "a peer"
+) -> MDSAuthCaps | None:
+    """The caps that the ticket of `who` gives it; None when they cannot be read.
 
     `None` as `info` is a peer that has not authenticated: it may do nothing.
     """
@@ -29,8 +31,15 @@ def parse_caps(info: AuthCapsInfo | None, log: logging.Logger) -> MDSAuthCaps | 
     try:
         return MDSAuthCaps.from_info(info)
     except CapsError as e:
-        log.warning("parse_caps: auth cap parse error: %s", e)
+        log.warning("parse_caps: auth cap parse error of %s, which may do nothing: %s", who, e)
         return None
+
+
+def describe(con: Connection) -> str:
+    """A connection's peer for the log: whose key, which session, where."""
+    identity = con.peer_identity
+    name = "unknown" if identity is None else identity.entity_name
+    return f"{name} ({PeerName(con.peer_type, con.peer_global_id)}) at {con.peer_addrs}"
 
 
 def accept(con: Connection, rank: Rank | None, log: logging.Logger) -> Session:
@@ -51,7 +60,8 @@ def accept(con: Connection, rank: Rank | None, log: logging.Logger) -> Session:
         log.debug("ms_handle_accept: existing session %s, connection %s", name, con)
         con.session = session
     identity = con.peer_identity
-    session.auth_caps = parse_caps(identity.caps if identity else None, log) or MDSAuthCaps()
+    info = identity.caps if identity else None
+    session.auth_caps = parse_caps(info, log, describe(con)) or MDSAuthCaps()
     if session.connection is not con:
         session.set_connection(con)
     return session

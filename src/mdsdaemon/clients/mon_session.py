@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import platform
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -117,7 +116,7 @@ class MonSession(Dispatcher):
         self._messenger = messenger
         self._host = host
         self._recorder = recorder
-        self._hostname = hostname or platform.node().partition(".")[0]
+        self._hostname = hostname or config.identity.hostname.partition(".")[0]
         self._identity = Identity(name, config, host, want_keys, self.log)
         self._renewal = self._identity.renewal
         self._hunter = MonHunter(messenger, Hunt(config, host.rng), self, self.log)

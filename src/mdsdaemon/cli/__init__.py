@@ -196,9 +196,8 @@ def _run(config: Config, notes: list[str], *, json_lines: bool) -> int:
         for note in [*config.warnings, *notes]:
             if note:
                 logs.logger.warning("%s", note)
-        wanted = config.get_int("log_max_recent") if config.level("log_max_recent") else CAPACITY
-        capacity = min(wanted, MAX_CAPACITY)
-        recorder = FlightRecorder(capacity, wall=time.time, name=config.name)
+        recorder = FlightRecorder(_capacity(config), wall=time.time, name=config.name)
+        config.observe(["log_max_recent"], lambda _: recorder.resize(_capacity(config)))
         try:
             from mdsdaemon.daemon.runner import run_daemon
 
@@ -219,6 +218,12 @@ def _run(config: Config, notes: list[str], *, json_lines: bool) -> int:
             pid_file.remove()
     finally:
         logs.close()
+
+
+def _capacity(config: Config) -> int:
+    """Events that the flight record keeps."""
+    wanted = config.get_int("log_max_recent") if config.level("log_max_recent") else CAPACITY
+    return min(wanted, MAX_CAPACITY)
 
 
 def _change_directory(config: Config, notes: list[str]) -> None:

@@ -26,7 +26,7 @@ MAX_TEXT = 200
 """Characters kept of a text field."""
 MAX_FIELDS = 12
 """Fields kept of an event."""
-DEFAULT_CAPACITY = 512
+DEFAULT_CAPACITY = 256
 
 _ATOMS = frozenset({int, float, bool, type(None)})
 

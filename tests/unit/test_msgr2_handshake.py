@@ -223,6 +223,13 @@ def test_unknown_address_is_learned_from_the_peer() -> None:
     assert there.peer_addrs == registry.endpoint.addrs
 
 
+def test_an_address_is_not_learned_from_a_stranger_who_connects() -> None:
+    registry = make_registry(6800, host="0.0.0.0")
+    pair = make_pair(server_registry=registry)
+    pair.run()
+    assert str(registry.endpoint.addrs) == "v2:0.0.0.0:6800/1"
+
+
 def test_addresses_are_learned_per_family_and_without_any() -> None:
     endpoint = make_registry(6800).endpoint
     seen4, seen6 = EntityAddr.parse("v2:10.0.0.9:5/5"), EntityAddr.parse("v2:[fe80::1]:5/5")

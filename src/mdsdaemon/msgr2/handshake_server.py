@@ -90,7 +90,8 @@ class ServerHandshake(Handshake):
         self.peer_type = hello.entity_type
         self._policy = self._make_policy(hello.entity_type)
         self._auth = self._make_auth(hello.entity_type)
-        self._endpoint.learn_addr(hello.peer_addr)
+        # Ceph learns its address here too; a stranger who has proved nothing could then name it.
+        # We learn it from the peers that we chose to connect to.
         self.events.append(HelloReceived(hello.entity_type, hello.peer_addr))
         self.state = State.AUTH_ACCEPTING
 

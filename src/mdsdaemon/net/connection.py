@@ -176,7 +176,7 @@ class Connection:
         return True
 
     def send_keepalive(self) -> None:
-        """Ask the peer for a sign of life; a broken connection is reopened for it."""
+        """Ask the peer for a sign of life, now or as soon as the connection is up again."""
         if self._session is None or self._closed:
             return
         if self._link is not None and self.is_connected:

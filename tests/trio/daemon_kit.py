@@ -296,8 +296,7 @@ class Cluster:
             self.config(name, public_addr=ip, **settings),
             host=Host.seeded(self.daemons),
             log=logging.getLogger(f"test.{name}"),
-            transport=self.network.transport(ip),
-            **given,
+            **{"transport": self.network.transport(ip), **given},
         ) as mds:
             yield mds
 

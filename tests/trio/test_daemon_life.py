@@ -11,10 +11,14 @@ import trio
 from tests.trio.daemon_kit import a_cluster
 from trio.testing import MockClock
 
+from mdsdaemon.daemon import runner
+from mdsdaemon.daemon.commands.tell import MAX_QUEUED
 from mdsdaemon.daemon.outcome import End
+from mdsdaemon.errors import ExitStatus, FatalError
 from mdsdaemon.maps.compat_set import get_compat_set_all
 from mdsdaemon.maps.mds_map import EPOCH_NULL_MAP, MDSMap
 from mdsdaemon.maps.mds_states import State
+from mdsdaemon.messages.mds import MCommand, MCommandReply
 
 
 async def test_becomes_standby_and_stays(autojump_clock: MockClock) -> None:
@@ -195,6 +199,87 @@ async def test_stuck_worker_holds_the_beacons_back(
         assert len(cluster.mon.beacons) == quiet + 1
 
 
+async def test_injected_failure_holds_the_beacons_back(autojump_clock: MockClock) -> None:
+    async with a_cluster() as cluster, cluster.standby("a") as mds:
+        await trio.sleep(10)
+        said = await mds.command(
+            '{"prefix": "config set", "var": "heartbeat_inject_failure", "val": ["60"]}'
+        )
+        assert said.r == 0
+        quiet = len(cluster.mon.beacons)
+        await trio.sleep(60)
+        assert len(cluster.mon.beacons) == quiet
+        await trio.sleep(10)
+        assert len(cluster.mon.beacons) > quiet
+        assert mds.config.get_int("heartbeat_inject_failure") == 0
+
+
+async def test_a_flood_of_commands_is_bounded(autojump_clock: MockClock) -> None:
+    async with a_cluster() as cluster, cluster.standby("a") as mds:
+        replies: list[MCommandReply] = []
+
+        class Con:
+            def send_message(self, msg: MCommandReply) -> None:
+                replies.append(msg)
+
+        for tid in range(MAX_QUEUED + 5):
+            msg = MCommand(fsid=mds.daemon.monc.fsid, cmd=['{"prefix": "0"}'])
+            msg.tid, msg.connection = tid, Con()
+            mds.daemon.tell.queue_tell_command(msg)
+        assert [(r.r, r.tid) for r in replies] == [(-16, MAX_QUEUED + n) for n in range(5)]
+        await trio.sleep(1)
+        assert sorted(r.tid for r in replies if r.r == 0) == list(range(MAX_QUEUED))
+
+
+class Notifications:
+    """Stands for the service manager's socket."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def ready(self, status: str = "") -> None:
+        self.said.append(f"READY {status}")
+
+    def status(self, text: str) -> None:
+        self.said.append(text)
+
+    def watchdog(self) -> None:
+        self.said.append("alive")
+
+
+async def test_service_manager_is_told(autojump_clock: MockClock) -> None:
+    heard: Any = Notifications()
+    async with a_cluster() as cluster, cluster.daemon("a") as mds:
+        cluster.mon.takes_standbys = False
+        cluster.nursery.start_soon(runner._notify, mds, heard)
+        await cluster.nursery.start(mds.run)
+        await cluster.mon.hear_state(State.BOOT)
+        assert heard.said == ["joining"]
+        cluster.mon.takes_standbys = True
+        await mds.wait_for_state("up:standby")
+        gid = mds.gid
+        cluster.mon.assign(gid, State.CREATING, 0)
+        await mds.wait_for_state("up:creating")
+        await mds.stop()
+    assert heard.said == [
+        "joining",
+        f"READY up:standby gid {gid}",
+        f"up:creating gid {gid} rank 0",
+    ]
+
+
+async def test_watchdog_is_fed_while_nothing_is_stuck(autojump_clock: MockClock) -> None:
+    heard: Any = Notifications()
+    async with a_cluster() as cluster, cluster.standby("a") as mds:
+        cluster.nursery.start_soon(runner._watchdog, mds, heard, 10.0)
+        await trio.sleep(35)
+        assert heard.said == ["alive"] * 4
+        beats = mds.daemon.heartbeat
+        beats.reset_timeout(beats.add_worker("journal"), trio.current_time(), 1.0)
+        await trio.sleep(100)
+        assert heard.said == ["alive"] * 4
+
+
 def _json(text: Any) -> Any:
     return json.loads(text)
 
@@ -241,6 +326,46 @@ async def test_host_cancels_as_a_crash_would(autojump_clock: MockClock) -> None:
         assert State.DNE not in {b.state for b in cluster.mon.beacons}
         with pytest.raises(RuntimeError, match="not running"):
             _ = mds.daemon
+
+
+async def test_address_in_use(autojump_clock: MockClock) -> None:
+    async with a_cluster() as cluster, cluster.standby("a") as mds:
+        taken = mds.daemon.messenger.my_addrs.addrs[0]
+        async with cluster.daemon("b", _binds=[taken], _transport=mds.around.transport) as second:
+            with pytest.raises(FatalError, match=f"port {taken.port} is in use") as caught:
+                await cluster.nursery.start(second.run)
+            assert caught.value.status is ExitStatus.ADDRESS
+            assert (await second.wait_ended(), second.lives) == (None, 1)
+
+
+async def test_no_monitor_is_known(autojump_clock: MockClock) -> None:
+    async with a_cluster() as cluster, cluster.daemon("a", mon_host="") as mds:
+        with pytest.raises(FatalError, match="no monitor is known"):
+            await cluster.nursery.start(mds.run)
+        assert await mds.stop() is None
+        with pytest.raises(RuntimeError, match="called once"):
+            await mds.run()
+
+
+async def test_no_key(autojump_clock: MockClock) -> None:
+    async with (
+        a_cluster() as cluster,
+        cluster.daemon("a", auth_client_required="cephx", keyring="/nonexistent") as mds,
+    ):
+        for option in ("auth_cluster_required", "auth_service_required"):
+            mds.config.set_val(option, "cephx")
+        with pytest.raises(FatalError, match=r"mds\.a") as caught:
+            await cluster.nursery.start(mds.run)
+        assert caught.value.status is ExitStatus.NOT_PERMITTED
+
+
+async def test_no_respawn_where_the_host_does_not_want_it(autojump_clock: MockClock) -> None:
+    async with a_cluster() as cluster, cluster.standby("a", _respawn=False) as mds:
+        cluster.mon.fail(mds.gid)
+        outcome = await mds.wait_ended()
+        assert outcome is not None
+        assert outcome.end is End.RESPAWN
+        assert "Map removed me" in outcome.reason
 
 
 async def test_many_daemons_share_a_process_and_nothing_else(autojump_clock: MockClock) -> None:

@@ -63,8 +63,6 @@ class Beacon(Dispatcher):
             interval=max(config.get_float("mds_beacon_interval"), MIN_INTERVAL),
             grace=lambda: config.get_float("mds_beacon_grace"),
         )
-        self.missed_internal_heartbeat_dump = False
-        """A beacon was skipped: whoever can should write down what is going on."""
 
     @property
     def want_state(self) -> int:
@@ -146,6 +144,10 @@ class Beacon(Dispatcher):
 
     def _send(self) -> bool:
         now = trio.current_time()
+        failure = self._config.get_int("heartbeat_inject_failure")
+        if failure:
+            self._config.set_val("heartbeat_inject_failure", "0")
+            self._heartbeat.inject_failure(now + failure)
         if not self._heartbeat.is_healthy(now):
             late = ", ".join(w.name for w in self._heartbeat.unhealthy(now))
             self._log.warning(
@@ -154,7 +156,7 @@ class Beacon(Dispatcher):
                 _seconds(self.state.since_acked(now)),
                 late or "injected",
             )
-            self.missed_internal_heartbeat_dump = True
+            self._recorder.record("heartbeat.unhealthy", workers=late)
             return False
         beacon = self.state.make_beacon(
             now,

@@ -8,6 +8,7 @@ Behaviour: ceph/ceph, src/mds/MDSDaemon.cc (Pacific)
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 from collections.abc import Iterator
@@ -16,24 +17,24 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from mdsdaemon.daemon import map_handling, sessions, status
+from mdsdaemon.daemon import map_actions, map_handling, sessions, status
 from mdsdaemon.daemon.beacon import Beacon
 from mdsdaemon.daemon.commands.executor import CommandExecutor
 from mdsdaemon.daemon.commands.mds_commands import MDSCommands
 from mdsdaemon.daemon.commands.table import MDS_COMMANDS
-from mdsdaemon.daemon.commands.tell import TellQueue, reply_to
+from mdsdaemon.daemon.commands.tell import TellQueue, refuse, reply_to
 from mdsdaemon.daemon.heartbeat import HeartbeatMap
 from mdsdaemon.daemon.outcome import DaemonAbort, End, Outcome
 from mdsdaemon.daemon.sys_info import collect_sys_info
 from mdsdaemon.encoding import DecodeError, decode
 from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.maps.mds_states import State, state_name
-from mdsdaemon.messages.cmdparse import CmdMap, CommandError, cmdmap_from_json
-from mdsdaemon.messages.formatter import Reply, Result
+from mdsdaemon.messages.cmdparse import CmdMap
+from mdsdaemon.messages.formatter import Reply
 from mdsdaemon.messages.mds import MCommand, MMDSMap, MRemoveSnaps
 from mdsdaemon.messages.mon import MMonCommand, MMonMap
 from mdsdaemon.net.dispatcher import DaemonFault, Dispatcher
-from mdsdaemon.rank.interface import Rank, RankFactory, RankServices
+from mdsdaemon.rank.interface import Rank, RankFactory
 from mdsdaemon.rank.session import Session
 from mdsdaemon.types.entity import CLIENT, MDS, MON, OSD, EntityAddrVec, type_name
 
@@ -193,27 +194,17 @@ class MDSDaemon(Dispatcher):
         if not live:
             # The session is there for commands only, the answer is the last thing it says.
             con.mark_disposable()
-        if not session.auth_caps.allow_all():
+        refusal = refuse(msg, session.auth_caps)
+        if refusal is None:
+            self.tell.queue_tell_command(msg)
+            return True
+        if refusal.r == -errno.EACCES:
             self.log.warning(
                 "handle_command: received command from client without `tell` capability: %s",
                 sessions.describe(con),
             )
-            self._reply_error(msg, 13, "permission denied")
-            return True
-        if not msg.cmd:
-            self._reply_error(msg, 22, "no command given")
-            return True
-        try:
-            cmdmap_from_json(msg.cmd)
-        except CommandError as e:
-            self._reply_error(msg, e.errno, e.text)
-            return True
-        self.tell.queue_tell_command(msg)
+        reply_to(msg, refusal)
         return True
-
-    def _reply_error(self, msg: MCommand, errno: int, text: str) -> None:
-        clean = text.encode("utf-8", "replace").decode()[:512]
-        reply_to(msg, Result(-errno, clean, b""))
 
     # -- maps -------------------------------------------------------------------------------
 
@@ -250,73 +241,10 @@ class MDSDaemon(Dispatcher):
             self.mdsmap = newmap
         for decision in decisions:
             with _shared_state("handle_mds_map"):
-                self._carry_out(decision, oldmap, msg)
+                map_actions.carry_out(self, decision, oldmap, msg)
             if self.outcome is not None:
                 return
         self.state_changed.unpark_all()
-
-    def _carry_out(self, decision: map_handling.Decision, oldmap: MDSMap, msg: MMDSMap) -> None:
-        match decision:
-            case map_handling.Discard(epoch=epoch, have=have):
-                self.log.debug("handle_mds_map old map epoch %d <= %d", epoch, have)
-            case map_handling.GotMap(epoch=epoch):
-                self.monc.sub_got("mdsmap", epoch)
-            case map_handling.Suicide(reason=reason):
-                self.suicide(reason)
-            case map_handling.Respawn(reason=reason):
-                self.respawn(reason)
-            case map_handling.Abort(reason=reason):
-                raise DaemonAbort(f"handle_mds_map: {reason}")
-            case map_handling.StartMgrClient():
-                self._start_mgr_client()
-            case map_handling.MarkDown(gid=gid, addrs=addrs):
-                self.log.debug(" peer mds gid %d removed from map", gid)
-                self.messenger.mark_down_addrs(addrs)
-            case map_handling.BecomeStandby():
-                self.log.info("Monitors have assigned me to become a standby.")
-                self.beacon.set_want_state(self.mdsmap, State.STANDBY)
-            case map_handling.StillStandby():
-                self.log.debug("I am still standby")
-            case map_handling.NotInMapYet():
-                self.log.debug("not in map yet")
-            case map_handling.CreateRank(rank=rank):
-                self._create_rank(rank)
-            case map_handling.RankHandleMap():
-                assert self.mds_rank is not None
-                self.mds_rank.handle_mds_map(self.mdsmap, oldmap, source=msg.source)
-            case map_handling.NotifyBeacon():
-                self.beacon.notify_mdsmap(self.mdsmap)
-
-    def _start_mgr_client(self) -> None:
-        """The managers may know us now: follow their map, which leads to a session."""
-        self.mgrc_started = True
-        self.nursery_or_fail().start_soon(self.mgrc.run)
-        self.messenger.add_dispatcher_tail(self.mgrc)
-        self.monc.sub_want("mgrmap", 0, 0)
-        self.monc.renew_subs()
-
-    def _create_rank(self, rank: int) -> None:
-        self.log.info("initializing MDS rank %d", rank)
-        services = RankServices(
-            name=self.name,
-            gid=self.gid,
-            config=self.config,
-            host=self.host,
-            log=self.log,
-            clog=self.clog,
-            recorder=self.recorder,
-            perf=self.perf,
-            messenger=self.messenger,
-            monc=self.monc,
-            mgrc=self.mgrc,
-            beacon=self.beacon,
-            mdsmap=lambda: self.mdsmap,
-            respawn=self.respawn,
-            suicide=self.suicide,
-        )
-        self.mds_rank = self.rank_factory(rank, services)
-        self.mds_rank.init()
-        self.rank_created.set()
 
     # -- tick -------------------------------------------------------------------------------
 

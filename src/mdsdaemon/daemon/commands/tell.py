@@ -11,7 +11,9 @@ from collections import deque
 
 import trio
 
+from mdsdaemon.cephx.caps import MDSAuthCaps
 from mdsdaemon.daemon.commands.executor import CommandExecutor
+from mdsdaemon.messages.cmdparse import CommandError, cmdmap_from_json
 from mdsdaemon.messages.formatter import Result
 from mdsdaemon.messages.mds import MCommand, MCommandReply
 
@@ -27,6 +29,19 @@ def reply_to(msg: MCommand, result: Result) -> None:
     reply.tid = msg.tid
     reply.data = result.out
     msg.connection.send_message(reply)
+
+
+def refuse(msg: MCommand, caps: MDSAuthCaps) -> Result | None:
+    """The answer to a command that is not to be run; None when it may be tried."""
+    if not caps.allow_all():
+        return Result(-errno.EACCES, "permission denied", b"")
+    if not msg.cmd:
+        return Result(-errno.EINVAL, "no command given", b"")
+    try:
+        cmdmap_from_json(msg.cmd)
+    except CommandError as e:
+        return Result(-e.errno, e.text.encode("utf-8", "replace").decode()[:512], b"")
+    return None
 
 
 class TellQueue:

@@ -309,7 +309,7 @@ class MonSession(Dispatcher):
         """Every monitor of this round that answered refused us; the next round will come."""
         self.auth_error = error
         # At the start this ends the program, which then says it itself.
-        self.log.log(logging.ERROR if self.global_id else logging.WARNING, "%s", error)
+        self.log.log(logging.ERROR if self._monmap_known else logging.WARNING, "%s", error)
         self._record("mon.refused", error=error.text)
         if self.global_id and self.refused_handler is not None:
             self.refused_handler(error)

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,7 +46,8 @@ def test_embed_one(cluster: RealCluster) -> None:
     wait_for(lambda: not cluster.mds_infos(), 2, "it has said goodbye")
 
 
-def test_hundred_standbys(cluster: RealCluster) -> None:
+def test_hundred_standbys(new_cluster: Callable[[RealCluster], RealCluster]) -> None:
+    cluster = new_cluster(RealCluster())
     with example(cluster, "hundred_standbys.py", "--count", "100", "--seconds", "3") as proc:
         wait_for(lambda: len(cluster.mds_infos()) == 100, 60, "a hundred standbys", every=0.2)
         assert {info["state"] for info in cluster.mds_infos()} == {"up:standby"}
@@ -55,7 +56,7 @@ def test_hundred_standbys(cluster: RealCluster) -> None:
 
 
 def test_own_rank(cluster: RealCluster) -> None:
-    with example(cluster, "own_rank.py", "--wait", "10") as proc:
+    with example(cluster, "own_rank.py", "--wait", "7") as proc:
         wait_for(lambda: cluster.names() == ["a"], 15, "mds.a is in the map")
         cluster.new_fs()
         output = finish(proc)

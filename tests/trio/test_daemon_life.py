@@ -19,6 +19,7 @@ from mdsdaemon.maps.compat_set import get_compat_set_all
 from mdsdaemon.maps.mds_map import EPOCH_NULL_MAP, MDSMap
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.mds import MCommand, MCommandReply
+from mdsdaemon.recorder import FlightRecorder
 
 
 async def test_becomes_standby_and_stays(autojump_clock: MockClock) -> None:
@@ -37,6 +38,23 @@ async def test_becomes_standby_and_stays(autojump_clock: MockClock) -> None:
         assert standby[-1].sys_info == {}
         assert not mds.daemon.beacon.is_laggy()
         assert mds.daemon.messenger.my_addrs == cluster.mon.mdsmap.mds_info[mds.gid].addrs
+
+
+async def test_flight_record_has_the_nursery_tree(autojump_clock: MockClock) -> None:
+    recorder = FlightRecorder(1000, wall=trio.current_time)
+    async with a_cluster() as cluster, cluster.standby("a", _recorder=recorder) as mds:
+        await mds.command('{"prefix": "status"}')
+        await mds.stop()
+    events = [(kind, fields) for _, kind, fields in recorder.events()]
+    started = [f["task"] for kind, f in events if kind == "task.start"]
+    assert started == [
+        *("messenger", "commands", "monitor session", "beacon", "tick", "manager session"),
+    ]
+    ended = [f["task"] for kind, f in events if kind == "task.end"]
+    assert sorted(ended) == sorted(started)
+    assert ended[-2:] == ["monitor session", "messenger"], "shutdown order is nesting order"
+    kinds = {kind for kind, _ in events}
+    assert {"mdsmap", "want_state", "command", "suicide", "message.in", "message.out"} <= kinds
 
 
 async def test_leaving_the_block_says_goodbye(autojump_clock: MockClock) -> None:
@@ -260,6 +278,7 @@ async def test_service_manager_is_told(autojump_clock: MockClock) -> None:
         gid = mds.gid
         cluster.mon.assign(gid, State.CREATING, 0)
         await mds.wait_for_state("up:creating")
+        await trio.sleep(1)
         await mds.stop()
     assert heard.said == [
         "joining",

@@ -132,6 +132,7 @@ class MDS:
         if self._started:
             raise RuntimeError("run() is called once; a respawn happens inside of it")
         self._started = True
+        self.config.running = True
         try:
             with trio.CancelScope() as self._scope:
                 return await self._run(task_status)
@@ -275,7 +276,8 @@ async def open_mds(
         host=host,
         log=log or daemon_logger(f"mds.{name}" if name else config.name),
         name=name,
-        recorder=recorder or FlightRecorder(wall=host.wall, name=config.name),
+        # An empty record is false.
+        recorder=FlightRecorder(wall=host.wall, name=config.name) if recorder is None else recorder,
         rank_factory=rank_factory,
         admin_socket=admin_socket,
         transport=transport or SocketTransport(),

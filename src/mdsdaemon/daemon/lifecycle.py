@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -57,7 +58,8 @@ async def run(
     mds.messenger.add_dispatcher_tail(mds)
     async with trio.open_nursery() as messenger_nursery:
         with _remembering(failure):
-            await messenger_nursery.start(mds.messenger.run, list(binds))
+            serve = partial(mds.messenger.run, list(binds))
+            await messenger_nursery.start(service, mds, "messenger", serve, name="messenger")
         if not failure:
             await _run_mon_session(mds, admin_socket, failure, task_status)
         messenger_nursery.cancel_scope.cancel()
@@ -77,7 +79,7 @@ async def _run_mon_session(
     async with trio.open_nursery() as mon_nursery:
         async with trio.open_nursery() as nursery:
             mds.nursery = nursery
-            await nursery.start(mds.tell.run)
+            await nursery.start(service, mds, "commands", mds.tell.run, name="commands")
             if admin_socket is not None:
                 await _start_admin_socket(mds, admin_socket, nursery)
             with _remembering(failure), trio.CancelScope() as mds.init_scope:
@@ -113,13 +115,13 @@ async def _start_admin_socket(
         # As with ceph-mds: the daemon is more use without its admin socket than not at all.
         mds.log.error("%s", e)
         return
-    await nursery.start(admin_socket.run)
+    await nursery.start(service, mds, "admin socket", admin_socket.run, name="admin socket")
 
 
 async def init(mds: MDSDaemon, mon_nursery: trio.Nursery) -> None:
     """Join the cluster, in ceph-mds's order. Cancelled by `suicide`."""
     monc, messenger = mds.monc, mds.messenger
-    await mon_nursery.start(monc.run)
+    await mon_nursery.start(service, mds, "monitor session", monc.run, name="monitor session")
     await monc.authenticate()
 
     timeout = mds.config.get_int("rotating_keys_bootstrap_timeout")
@@ -140,11 +142,32 @@ async def init(mds: MDSDaemon, mon_nursery: trio.Nursery) -> None:
     mds.set_up_admin_socket()
 
     mds.beacon.notify_mdsmap(mds.mdsmap)
-    await mds.nursery_or_fail().start(mds.beacon.run)
     messenger.set_myname(PeerName(MDS, -1))
     mds.reset_tick()
-    await mds.nursery_or_fail().start(_tick_loop, mds)
-    mds.nursery_or_fail().start_soon(_run_rank, mds)
+    nursery = mds.nursery_or_fail()
+    await nursery.start(service, mds, "beacon", mds.beacon.run, name="beacon")
+    await nursery.start(service, mds, "tick", partial(_tick_loop, mds), name="tick")
+    nursery.start_soon(_run_rank, mds, name="rank")
+
+
+async def service(
+    mds: MDSDaemon,
+    name: str,
+    run: Callable[..., Awaitable[object]],
+    *,
+    task_status: trio.TaskStatus[Any] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run one service of the tree; the flight record has its start and its end."""
+    mds.recorder.record("task.start", task=name)
+    ended = "bug"
+    try:
+        await run(task_status=task_status)
+        ended = "done"
+    except trio.Cancelled:
+        ended = "cancelled"
+        raise
+    finally:
+        mds.recorder.record("task.end", task=name, how=ended)
 
 
 async def _tick_loop(
@@ -169,7 +192,7 @@ async def _tick_loop(
 async def _run_rank(mds: MDSDaemon) -> None:
     await mds.rank_created.wait()
     assert mds.mds_rank is not None
-    await mds.mds_rank.run()
+    await service(mds, "rank", mds.mds_rank.run)
 
 
 async def _leave(mds: MDSDaemon) -> None:

@@ -5,9 +5,10 @@ Behaviour: ceph/ceph, src/mds/MDSDaemon.cc, MDSDaemon::handle_mds_map (Pacific)
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from mdsdaemon.daemon import map_handling
+from mdsdaemon.daemon import lifecycle, map_handling
 from mdsdaemon.daemon.outcome import DaemonAbort
 from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.maps.mds_states import State
@@ -57,7 +58,8 @@ def carry_out(
 def _start_mgr_client(mds: MDSDaemon) -> None:
     """The managers may know us now: follow their map, which leads to a session."""
     mds.mgrc_started = True
-    mds.nursery_or_fail().start_soon(mds.mgrc.run)
+    run = partial(lifecycle.service, mds, "manager session", mds.mgrc.run)
+    mds.nursery_or_fail().start_soon(run, name="manager session")
     mds.messenger.add_dispatcher_tail(mds.mgrc)
     mds.monc.sub_want("mgrmap", 0, 0)
     mds.monc.renew_subs()

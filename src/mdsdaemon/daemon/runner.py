@@ -60,7 +60,6 @@ def run_daemon(
             dump=lambda: recorder.dump_file(record_path, "log dump"),
         ),
     )
-    config.running = True
     # What is loaded by now stays: no collection needs to look at it again, nor the exit.
     gc.freeze()
     try:

@@ -62,7 +62,6 @@ WRITTEN_OTHERWISE = {
     ("16.2.0", "MDSMap::mds_info_t"): _BEFORE_COMPAT,
     ("16.2.0", "Filesystem"): _BEFORE_COMPAT,
     ("16.2.0", "FSMap"): _BEFORE_COMPAT,
-    ("16.2.0", "object_locator_t"): "compat 6 marks a hash for readers of before 2013",
     ("16.2.0", "file_layout_t"): _LEGACY_LAYOUT,
     ("18.2.0", "file_layout_t"): _LEGACY_LAYOUT,
 }

@@ -38,6 +38,9 @@ _METADATA = "mdsdaemon.wire"
 
 EnvelopeKind = Literal["start", "version", "header", "bare"]
 
+ByValue = Callable[[Any, int, int], tuple[int, int]]
+"""Changes the (struct_v, struct_compat) that a peer's features give, by the value to be written."""
+
 REGISTRY: dict[str, type[Any]] = {}
 """Classes by the name of the C++ type that they mirror."""
 
@@ -125,6 +128,7 @@ class WireCodec(Codec[C]):
         legacy: tuple[int, int] | None,
         keep_tail: bool,
         sortable: bool,
+        by_value: ByValue | None = None,
     ) -> None:
         self.cls = cls
         self.envelope = envelope
@@ -132,6 +136,7 @@ class WireCodec(Codec[C]):
         self.newest = max((v for _, v, _ in versions), default=0)
         self.legacy = legacy
         self.keep_tail = keep_tail
+        self.by_value = by_value
         self.sortable = sortable
         self.specs: dict[str, FieldSpec] = {
             a.name: a.metadata[_METADATA]
@@ -411,10 +416,10 @@ class WireCodec(Codec[C]):
 
             return encode_version
         pack, pack_len, keep = _HEAD.pack, _LEN.pack_into, self.keep_tail
-        newest = self.newest
+        newest, by_value = self.newest, self.by_value
 
         def encode_start(out: bytearray, x: Any, f: int) -> None:
-            v, compat = pick(f)
+            v, compat = pick(f) if by_value is None else by_value(x, *pick(f))
             body, tail = make(v), b""
             if keep and x.wire_tail:
                 # a newer release wrote this: what it added goes back as it came
@@ -455,6 +460,7 @@ def wire(
     envelope: EnvelopeKind | None = None,
     legacy: tuple[int, int] | None = None,
     keep_tail: bool = False,
+    by_value: ByValue | None = None,
     ceph: str = "",
     order: bool = False,
     hash: bool = False,  # noqa: A002
@@ -472,6 +478,7 @@ def wire(
             byte, the length, or both.
         keep_tail: keep what a newer release appended and write it back (attributes ``wire_tail``
             and ``wire_version``).
+        by_value: ``(value, v, compat) -> (v, compat)`` where the version depends on the value too.
         ceph: the C++ type's name, under which the class is found in ``REGISTRY``.
         order, hash, frozen: as in attrs; ordered types are written in order in sets and maps.
     """
@@ -494,6 +501,7 @@ def wire(
             legacy=legacy,
             keep_tail=keep_tail,
             sortable=order,
+            by_value=by_value,
         )
         if ceph:
             REGISTRY[ceph] = made

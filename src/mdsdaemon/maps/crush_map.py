@@ -204,15 +204,16 @@ def _decode_names(c: Cursor) -> dict[int, str]:
     return names
 
 
+_NAMES = Map(S32, Str)
+
+
 def _encode_names(names: dict[int, str], out: bytearray, features: int) -> None:
-    Map(S32, Str).encoder()(out, names, features)
+    _NAMES.encoder()(out, names, features)
 
 
-def _pairs(names: dict[int, str]) -> Any:
-    return list(names.items())
-
-
-_Names: Custom[dict[int, str]] = Custom(_decode_names, _encode_names, 4, plain=_pairs, unplain=dict)
+_Names: Custom[dict[int, str]] = Custom(
+    _decode_names, _encode_names, 4, plain=_NAMES.to_plain, unplain=_NAMES.from_plain
+)
 
 
 @wire()
@@ -261,6 +262,15 @@ class CrushMap:
     def __attrs_post_init__(self) -> None:
         if self.magic != CRUSH_MAGIC:
             raise DecodeError("CrushMap", "magic", 0, f"{self.magic:#x} is not {CRUSH_MAGIC:#x}")
+
+    def finalize(self) -> None:
+        """Count the devices anew, as every Ceph daemon does with a map that it has read.
+
+        Those of the tree count, and those that only have a name.
+        """
+        buckets = [bucket for bucket in self.tree.buckets if bucket is not None]
+        known = [item for bucket in buckets for item in bucket.items]
+        self.tree.max_devices = max([-1, *known, *self.name_map]) + 1
 
     def bucket(self, number: int) -> Bucket | None:
         """The bucket of a (negative) id."""

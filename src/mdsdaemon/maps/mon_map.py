@@ -58,7 +58,11 @@ class MonFeature:
         return [FEATURE_NAMES[b] if b < len(FEATURE_NAMES) else "unknown" for b in bits]
 
 
-@wire(v=5, compat=1, ceph="mon_info_t")
+def _info_version(info: "MonInfo", v: int, compat: int) -> tuple[int, int]:
+    return v, 4 if info.crush_loc else compat
+
+
+@wire(v=5, compat=1, by_value=_info_version, ceph="mon_info_t")
 class MonInfo:
     """One monitor: name, addresses, and how eagerly clients shall pick it.
 

@@ -124,9 +124,17 @@ class ClientData:
     pg_upmap_primaries: dict[PG, int] = field(Map(PG, S32), factory=dict, since=10)
 
 
-@wire(versions=((NEVER, 12, 1), (0, 9, 1)))
+def _osd_data_version(data: "OSDData", v: int, compat: int) -> tuple[int, int]:
+    if data.allow_crimson:
+        return 12, compat
+    if data.range_blocklist:
+        return 11, compat
+    return (10, compat) if data.stretch_mode_enabled else (v, compat)
+
+
+@wire(versions=((NEVER, 12, 1), (0, 9, 1)), by_value=_osd_data_version)
 class OSDData:
-    """The part of an OSDMap that OSDs read. Versions above 9 are read and not written."""
+    """The part of an OSDMap that OSDs read; versions above 9 only where they are needed."""
 
     hb_back_addrs: list[EntityAddrVec] = field(List(EntityAddrVec), factory=list)
     osd_info: list[OSDInfo] = field(List(OSDInfo), factory=list)

@@ -276,6 +276,7 @@ def _apply_crush(osd_map: OSDMap, inc: Incremental) -> None:
     if not inc.client.crush:
         return
     client.crush = decode(CrushMap, inc.client.crush)
+    client.crush.finalize()
     if rest.require_osd_release >= LUMINOUS:
         client.crush_version += 1
     for number in [n for n in rest.device_class_flags if n not in client.crush.class_name]:

@@ -89,7 +89,15 @@ class IncrementalClientData:
     old_pg_upmap_primary: set[PG] = field(Set(PG), factory=set, since=9)
 
 
-@wire(versions=((NEVER, 12, 1), (0, 9, 1)))
+def _osd_data_version(data: "IncrementalOSDData", v: int, compat: int) -> tuple[int, int]:
+    if data.mutate_allow_crimson:
+        return 12, compat
+    if data.new_range_blocklist or data.old_range_blocklist:
+        return 11, compat
+    return (10, compat) if data.change_stretch_mode else (v, compat)
+
+
+@wire(versions=((NEVER, 12, 1), (0, 9, 1)), by_value=_osd_data_version)
 class IncrementalOSDData:
     """The part of an incremental that OSDs read; ratios are negative where they do not change."""
 

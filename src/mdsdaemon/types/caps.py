@@ -121,15 +121,19 @@ def _encode_release(value: Release, out: bytearray, features: int) -> None:
     out += raw
 
 
+def _plain_release(value: Release) -> Any:
+    return attrs.asdict(value) | {"dname": Str.to_plain(value.dname)}
+
+
 def _unplain_release(plain: Any) -> Release:
-    return Release(**plain)
+    return Release(**{**plain, "dname": Str.from_plain(plain["dname"])})
 
 
 Release.__wire__ = Custom(  # type: ignore[attr-defined]
     _decode_release,
     _encode_release,
     _RELEASE.size,
-    plain=attrs.asdict,
+    plain=_plain_release,
     unplain=_unplain_release,
 )
 REGISTRY["MClientRequest::Release"] = Release

@@ -62,13 +62,14 @@ class OSDReqId:
         return f"{self.name}.{self.inc}:{self.tid}"
 
 
-@wire(v=6, compat=3, ceph="object_locator_t", hash=True, frozen=True)
-class ObjectLocator:
-    """object_locator_t: where an object is placed: by its name, by ``key``, or by ``hash``.
+def _locator_version(locator: "ObjectLocator", v: int, compat: int) -> tuple[int, int]:
+    # readers that do not know hashes must refuse one
+    return v, 6 if locator.hash != NO_HASH else compat
 
-    With a hash Ceph writes compat 6, so that what does not know hashes refuses it; such readers are
-    of before 2013 and here 3 is always written.
-    """
+
+@wire(v=6, compat=3, by_value=_locator_version, ceph="object_locator_t", hash=True, frozen=True)
+class ObjectLocator:
+    """object_locator_t: where an object is placed: by its name, by ``key``, or by ``hash``."""
 
     pool: int = field(S64, default=NO_POOL)
     preferred: int = field(S32, default=-1)

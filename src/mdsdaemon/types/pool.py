@@ -4,6 +4,7 @@ Format: ceph/ceph, src/osd/osd_types.h and .cc, src/osd/HitSet.h (Pacific).
 """
 
 from enum import IntEnum
+from typing import Any
 
 from mdsdaemon.encoding import (
     F64,
@@ -26,7 +27,7 @@ from mdsdaemon.encoding.codec import struct_of
 from mdsdaemon.types.osd import PG, EVersion
 
 NEVER = 1 << 64
-"""A feature bit that no peer has, for versions that are read and not written."""
+"""A feature bit that no peer has, for versions that only certain values are written with."""
 
 CRUSH_ITEM_NONE = 0x7FFFFFFF
 
@@ -121,7 +122,18 @@ def _encode_option(value: OptionValue, out: bytearray, features: int) -> None:
         F64.encoder()(out, value, features)
 
 
-OptionCodec: Custom[OptionValue] = Custom(_decode_option, _encode_option, 8)
+def _plain_option(value: OptionValue) -> Any:
+    return ["s", Str.to_plain(value)] if isinstance(value, str) else ["n", value]
+
+
+def _unplain_option(plain: Any) -> OptionValue:
+    kind, value = plain
+    return Str.from_plain(value) if kind == "s" else value
+
+
+OptionCodec: Custom[OptionValue] = Custom(
+    _decode_option, _encode_option, 8, plain=_plain_option, unplain=_unplain_option
+)
 
 
 @wire(v=2, compat=1, ceph="pool_opts_t")
@@ -131,9 +143,13 @@ class PoolOpts:
     opts: dict[int, OptionValue] = field(Map(S32, OptionCodec), factory=dict)
 
 
-@wire(versions=((NEVER, 30, 5), (0, 29, 5)), ceph="pg_pool_t")
+def _pool_version(pool: "PGPool", v: int, compat: int) -> tuple[int, int]:
+    return (30, compat) if pool.peering_crush_bucket_count else (v, compat)
+
+
+@wire(versions=((NEVER, 30, 5), (0, 29, 5)), by_value=_pool_version, ceph="pg_pool_t")
 class PGPool:
-    """pg_pool_t. Version 30 is of pools in stretch mode, which are read here and not made."""
+    """pg_pool_t; version 30 is of pools in stretch mode."""
 
     type: int = field(U8, default=PoolType.REPLICATED)
     size: int = field(U8, default=0)

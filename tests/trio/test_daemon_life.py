@@ -19,6 +19,7 @@ from mdsdaemon.maps.compat_set import get_compat_set_all
 from mdsdaemon.maps.mds_map import EPOCH_NULL_MAP, MDSMap
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.mds import MCommand, MCommandReply
+from mdsdaemon.net.memory_network import LinkSettings
 from mdsdaemon.recorder import FlightRecorder
 
 
@@ -188,6 +189,25 @@ async def test_survives_a_cut_connection_and_a_monitor_restart(autojump_clock: M
         await trio.sleep(5)
         assert mds.mdsmap.epoch == cluster.mon.mdsmap.epoch
         assert mds.lives == 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_bad_network_is_lived_through(autojump_clock: MockClock, seed: int) -> None:
+    """Sends that break the connection, slow links, partitions: in the end a standby, one life."""
+    async with a_cluster(seed) as cluster, cluster.standby("a") as mds:
+        cluster.network.defaults = LinkSettings(delay=(0.001, 0.5), cut_probability=0.05)
+        for _ in range(5):
+            await trio.sleep(cluster.network.rng.uniform(5, 60))
+            cluster.network.partition(["10.0.0.1"], ["10.0.1.1"])
+            await trio.sleep(cluster.network.rng.uniform(1, 40))
+            cluster.network.heal()
+        cluster.network.defaults = LinkSettings()
+        await trio.sleep(60)
+        cluster.mon.assign(mds.gid, State.STANDBY)
+        await trio.sleep(5)
+        assert mds.lives == 1
+        assert mds.mdsmap.epoch == cluster.mon.mdsmap.epoch
+        assert not mds.daemon.beacon.is_laggy()
 
 
 async def test_another_gid_is_another_life(autojump_clock: MockClock) -> None:

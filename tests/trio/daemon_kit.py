@@ -33,6 +33,7 @@ from mdsdaemon.messages.mon import MMonMap, MMonSubscribe
 from mdsdaemon.msgr2.auth import (
     CEPH_AUTH_NONE,
     CEPH_CON_MODE_CRC,
+    AuthBadMethod,
     AuthCapsInfo,
     AuthDone,
     AuthKeys,
@@ -65,7 +66,9 @@ class Believer:
         self.mon = mon
         self.peer_type = peer_type
 
-    def request(self, method: int, modes: list[int], payload: bytes) -> AuthDone:
+    def request(self, method: int, modes: list[int], payload: bytes) -> AuthDone | AuthBadMethod:
+        if self.mon.refuses:
+            return AuthBadMethod(-13, [CEPH_AUTH_NONE], modes)
         # u8 mode, EntityName, u64 global_id: who had a session before keeps its gid
         gid = int.from_bytes(payload[-8:], "little")
         if not gid or not self.mon.gives_gids_back:
@@ -94,6 +97,7 @@ class FakeMon(Dispatcher):
     answering: bool = True
     takes_standbys: bool = True
     gives_gids_back: bool = True
+    refuses: bool = False
     heard: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot)
 
     def client_session(self, peer_type: int, peer_addrs: EntityAddrVec) -> Any:

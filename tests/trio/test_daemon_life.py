@@ -191,6 +191,29 @@ async def test_survives_a_cut_connection_and_a_monitor_restart(autojump_clock: M
         assert mds.lives == 1
 
 
+async def test_refused_for_longer_than_the_grace_a_new_life_says_why(
+    autojump_clock: MockClock,
+) -> None:
+    async with a_cluster() as cluster, cluster.daemon("a") as mds:
+
+        async def live() -> None:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(mds.run)
+                await mds.wait_for_state("up:standby")
+                cluster.mon.refuses = True
+                cluster.network.cut()
+                await trio.sleep(10)
+                # the monitors still have us, and may have us back
+                assert mds.lives == 1
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await live()
+        assert mds.lives == 2
+        (error,) = caught.value.exceptions
+        assert isinstance(error, FatalError)
+        assert error.status == ExitStatus.NOT_PERMITTED
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_bad_network_is_lived_through(autojump_clock: MockClock, seed: int) -> None:
     """Sends that break the connection, slow links, partitions: in the end a standby, one life."""

@@ -133,6 +133,7 @@ async def assemble(around: Surroundings) -> Instance:
         heartbeat=heartbeat,
         rank_factory=around.rank_factory,
     )
+    monc.refused_handler = mds.handle_refusal
     return Instance(mds, binds, _admin_socket(around, executor))
 
 

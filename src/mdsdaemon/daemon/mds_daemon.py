@@ -41,6 +41,7 @@ from mdsdaemon.types.entity import CLIENT, MDS, MON, OSD, EntityAddrVec, type_na
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from mdsdaemon.clients.errors import MonClientError
     from mdsdaemon.clients.log_client import LogChannel
     from mdsdaemon.clients.mgr_client import MgrClient
     from mdsdaemon.clients.mon_client import MonClient
@@ -259,6 +260,16 @@ class MDSDaemon(Dispatcher):
             self.mds_rank.tick()
 
     # -- the end ----------------------------------------------------------------------------
+
+    def handle_refusal(self, error: MonClientError) -> None:
+        """Every monitor that answers refuses us, though we had a session.
+
+        Our key is gone, or the ticket to our gid ran out while we were cut off. ceph-mds hunts on
+        for ever; once the grace is over the monitors have dropped this gid anyway, so a new life
+        loses nothing: it joins with a new gid, or ends and says why it cannot.
+        """
+        if self.beacon.is_laggy() and self.state != State.NULL:
+            self.respawn(f"the monitors refuse us: {error.text}")
 
     def suicide(self, reason: str = "") -> None:
         """Leave the cluster: nothing is dispatched from here on, `run` says goodbye and ends.

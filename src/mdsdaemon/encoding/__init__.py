@@ -33,7 +33,8 @@ from mdsdaemon.encoding.primitives import (
     Time,
     Uuid,
 )
-from mdsdaemon.encoding.schema import REGISTRY, FieldSpec, WireCodec, field, wire, wire_codec
+from mdsdaemon.encoding.schema import REGISTRY, field, wire, wire_codec
+from mdsdaemon.encoding.struct_codec import FieldSpec, WireCodec
 
 __all__ = [
     "ALL_FEATURES",

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from mdsdaemon.encoding.codec import Codec, as_codec
 from mdsdaemon.encoding.errors import DecodeError, EncodeError
-from mdsdaemon.encoding.schema import WireCodec
+from mdsdaemon.encoding.struct_codec import WireCodec
 
 T = TypeVar("T")
 

@@ -1,0 +1,411 @@
+"""The codec of a schema class: one decode and one encode function for each struct version met.
+
+The functions are compiled at first use, so that conditions on versions cost nothing at run time.
+
+Format of the envelopes: ceph/ceph, src/include/encoding.h (ENCODE_START, DECODE_START,
+DECODE_START_LEGACY_COMPAT_LEN, DECODE_FINISH), Pacific.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import attrs
+
+from mdsdaemon.encoding.codec import (
+    Codec,
+    Decoder,
+    Encoder,
+    Gen,
+    fixed_decode,
+    fixed_encode,
+    slots_of,
+    struct_of,
+)
+from mdsdaemon.encoding.errors import DecodeError, short
+
+C = TypeVar("C")
+
+METADATA = "mdsdaemon.wire"
+"""Under this key a field's attrs metadata holds its FieldSpec."""
+
+_HEAD = struct_of("BBI")
+_LEN = struct_of("I")
+
+EnvelopeKind = Literal["start", "version", "header", "bare"]
+
+ByValue = Callable[[Any, int, int], tuple[int, int]]
+"""Changes the (struct_v, struct_compat) that a peer's features give, by the value to be written."""
+
+
+@attrs.frozen
+class FieldSpec:
+    """How one field lies on the wire."""
+
+    codec: Codec[Any]
+    since: int = 0
+    until: int = 1 << 16
+    when: int = 0
+    unless: int = 0
+    only_if: str = ""
+    if_more: bool = False
+
+    def in_version(self, version: int) -> bool:
+        """Whether structs of ``version`` have the field."""
+        return self.since <= version < self.until
+
+    @property
+    def plain_run(self) -> bool:
+        """Whether the field is always there and of a fixed size."""
+        conditional = self.when or self.unless or self.only_if or self.if_more
+        return self.codec.fixed is not None and not conditional
+
+
+class _Renamed(ast.NodeTransformer):
+    """Turns the field names in an ``only_if`` expression into what generated code calls them."""
+
+    def __init__(self, prefix: str, fields: set[str]) -> None:
+        self.prefix = prefix
+        self.fields = fields
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        if node.id in self.fields:
+            node.id = self.prefix + node.id
+        return node
+
+
+class WireCodec(Codec[C]):
+    """The codec of a ``@wire`` class."""
+
+    def __init__(
+        self,
+        cls: type[C],
+        *,
+        envelope: EnvelopeKind,
+        versions: tuple[tuple[int, int, int], ...],
+        legacy: tuple[int, int] | None,
+        keep_tail: bool,
+        sortable: bool,
+        by_value: ByValue | None = None,
+    ) -> None:
+        self.cls = cls
+        self.envelope = envelope
+        self.versions = versions
+        self.newest = max((v for _, v, _ in versions), default=0)
+        self.legacy = legacy
+        self.keep_tail = keep_tail
+        self.by_value = by_value
+        self.sortable = sortable
+        self.specs: dict[str, FieldSpec] = {
+            a.name: a.metadata[METADATA]
+            for a in attrs.fields(cls)  # type: ignore[arg-type]
+            if METADATA in a.metadata
+        }
+        self._positional = [
+            a.name
+            for a in attrs.fields(cls)  # type: ignore[arg-type]
+            if a.init and not a.kw_only
+        ]
+        if envelope == "bare" and all(s.plain_run for s in self.specs.values()) and self.specs:
+            self.fixed = "".join(s.codec.fixed or "" for s in self.specs.values())
+        always = (
+            s.codec.min_size
+            for s in self.specs.values()
+            if s.since == 0 and s.until > 255 and not (s.when or s.unless or s.only_if or s.if_more)
+        )
+        head = {"start": 6, "version": 1, "header": 0, "bare": 0}[envelope]
+        self.min_size = (1 if legacy else head) + (0 if envelope == "start" else sum(always))
+        self._decode_bodies: dict[int, Decoder] = {}
+        self._encode_bodies: dict[int, Encoder] = {}
+
+    # -- versions ---------------------------------------------------------------------------
+
+    def pick(self, features: int) -> tuple[int, int]:
+        """The (struct_v, struct_compat) written for a peer with ``features``."""
+        for mask, v, compat in self.versions:
+            if features & mask == mask:
+                return v, compat
+        return 0, 0
+
+    # -- fixed structs, merged into their owner's run ---------------------------------------
+
+    def load(self, g: Gen, names: list[str]) -> str:
+        args: dict[str, str] = {}
+        for name, spec in self.specs.items():
+            n = slots_of(spec.codec.fixed or "")
+            args[name] = spec.codec.load(g, names[:n])
+            names = names[n:]
+        return self._construct(g, args)
+
+    def dump(self, g: Gen, expr: str) -> list[str]:
+        value = g.temp()
+        g.line(f"{value} = {expr}")
+        return [part for n, s in self.specs.items() for part in s.codec.dump(g, f"{value}.{n}")]
+
+    def _construct(self, g: Gen, args: dict[str, str]) -> str:
+        """The call of the class: positional as long as no field is left out."""
+        parts = []
+        ordered = True
+        for name in self._positional:
+            if name not in args:
+                ordered = False
+            elif ordered:
+                parts.append(args[name])
+            else:
+                parts.append(f"{name}={args[name]}")
+        parts += [f"{n}={x}" for n, x in args.items() if n not in self._positional]
+        return f"{g.const(self.cls, self.cls.__name__)}({', '.join(parts)})"
+
+    # -- decoding ---------------------------------------------------------------------------
+
+    def gen_decode(self, g: Gen, target: str) -> None:
+        if self.fixed is not None:
+            fixed_decode(g, [(self, target)])
+        else:
+            g.line(f"{target}, o = {g.const(self.decoder(), 'decode')}(b, o, e, f)")
+
+    def decoder(self) -> Decoder:
+        cached = self.__dict__.get("_decoder")
+        if cached is None:
+            cached = self.__dict__["_decoder"] = self._make_decoder()
+        return cached
+
+    def decode_body(self, version: int) -> Decoder:
+        """The function that reads the fields of struct version ``version``, without envelope."""
+        version = min(version, self.newest)
+        body = self._decode_bodies.get(version)
+        if body is None:
+            body = self._decode_bodies[version] = self._make_decode_body(version)
+        return body
+
+    def _make_decode_body(self, version: int) -> Decoder:
+        g = Gen(self.cls.__name__)
+        specs = {n: s for n, s in self.specs.items() if s.in_version(version)}
+        run: list[tuple[Codec[Any], str]] = []
+
+        def flush() -> None:
+            if run:
+                fixed_decode(g, run)
+                run.clear()
+
+        for name, spec in specs.items():
+            if spec.plain_run:
+                if not run:
+                    g.field_name = name
+                run.append((spec.codec, "v_" + name))
+                continue
+            flush()
+            g.field_name = name
+            condition = self._condition(spec, "v_", specs)
+            if spec.if_more:
+                condition = " and ".join(filter(None, [condition, "o < e"]))
+            if condition:
+                g.line(f"if {condition}:")
+                g.indent()
+                spec.codec.gen_decode(g, "v_" + name)
+                g.dedent()
+                g.line("else:")
+                g.line(f"    v_{name} = {self._default(g, name)}")
+            else:
+                spec.codec.gen_decode(g, "v_" + name)
+        flush()
+        g.line(f"return {self._construct(g, {n: 'v_' + n for n in specs})}, o")
+        return g.build("b, o, e, f", f"decode_v{version}")  # type: ignore[no-any-return]
+
+    def _condition(self, spec: FieldSpec, prefix: str, specs: dict[str, FieldSpec]) -> str:
+        parts = []
+        if spec.when:
+            parts.append(f"f & {spec.when} == {spec.when}")
+        if spec.unless:
+            parts.append(f"f & {spec.unless} != {spec.unless}")
+        if spec.only_if:
+            tree = ast.parse(spec.only_if, mode="eval")
+            parts.append(f"({ast.unparse(_Renamed(prefix, set(specs)).visit(tree))})")
+        return " and ".join(parts)
+
+    def _default(self, g: Gen, name: str) -> str:
+        attribute = getattr(attrs.fields(self.cls), name)  # type: ignore[arg-type]
+        value = attribute.default
+        if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
+            return f"{g.const(value.factory, 'factory')}()"
+        if value is attrs.NOTHING:
+            raise TypeError(f"{self.cls.__name__}.{name} is conditional and has no default")
+        return g.const(value, "default") if value is not None else "None"
+
+    def _make_decoder(self) -> Decoder:
+        if self.envelope == "bare":
+            return self.decode_body(0)
+        if self.envelope == "header":
+            return self.decode_body(self.newest)
+        name, newest, bodies, make = (
+            self.cls.__name__,
+            self.newest,
+            self._decode_bodies,
+            self.decode_body,
+        )
+        where = (name, "")
+        if self.envelope == "version":
+
+            def decode_version(b: bytes, o: int, e: int, f: int) -> tuple[Any, int]:
+                if o >= e:
+                    raise short(where, o, e, 1)
+                return make(b[o])(b, o + 1, e, f)
+
+            return decode_version
+        if self.legacy is not None:
+            return self._make_legacy_decoder(*self.legacy)
+        head, keep = _HEAD.unpack_from, self.keep_tail
+
+        def decode_start(b: bytes, o: int, e: int, f: int) -> tuple[Any, int]:
+            if o + 6 > e:
+                raise short(where, o, e, 6)
+            v, compat, size = head(b, o)
+            if compat > newest:
+                raise DecodeError(name, "", o, f"needs version {compat}, {newest} is known here")
+            o += 6
+            end = o + size
+            if end > e:
+                raise short(where, o, e, size)
+            body = bodies.get(v)
+            value, o = (body if body is not None else make(v))(b, o, end, f)
+            if keep and (o < end or v > newest):
+                value.wire_tail = b[o:end]
+                value.wire_version = (v, compat)
+            return value, end
+
+        return decode_start
+
+    def _make_legacy_decoder(self, compat_since: int, length_since: int) -> Decoder:
+        name, newest, make = self.cls.__name__, self.newest, self.decode_body
+        where = (name, "")
+        keep = self.keep_tail
+
+        def decode_legacy(b: bytes, o: int, e: int, f: int) -> tuple[Any, int]:
+            if o >= e:
+                raise short(where, o, e, 1)
+            v = b[o]
+            o += 1
+            compat = 0
+            if v >= compat_since:
+                if o >= e:
+                    raise short(where, o, e, 1)
+                compat = b[o]
+                if compat > newest:
+                    why = f"needs version {compat}, {newest} is known here"
+                    raise DecodeError(name, "", o, why)
+                o += 1
+            if v < length_since:
+                return make(v)(b, o, e, f)
+            if o + 4 > e:
+                raise short(where, o, e, 4)
+            end = o + 4 + _LEN.unpack_from(b, o)[0]
+            o += 4
+            if end > e:
+                raise short(where, o, e, end - o)
+            value, o = make(v)(b, o, end, f)
+            if keep and (o < end or v > newest):
+                value.wire_tail = b[o:end]
+                value.wire_version = (v, compat)
+            return value, end
+
+        return decode_legacy
+
+    # -- encoding ---------------------------------------------------------------------------
+
+    def gen_encode(self, g: Gen, expr: str) -> None:
+        if self.fixed is not None:
+            fixed_encode(g, [(self, expr)])
+        else:
+            g.line(f"{g.const(self.encoder(), 'encode')}(out, {expr}, f)")
+
+    def encoder(self) -> Encoder:
+        cached = self.__dict__.get("_encoder")
+        if cached is None:
+            cached = self.__dict__["_encoder"] = self._make_encoder()
+        return cached
+
+    def encode_body(self, version: int) -> Encoder:
+        """The function that writes the fields of struct version ``version``, without envelope."""
+        body = self._encode_bodies.get(version)
+        if body is None:
+            body = self._encode_bodies[version] = self._make_encode_body(version)
+        return body
+
+    def _make_encode_body(self, version: int) -> Encoder:
+        g = Gen(self.cls.__name__)
+        specs = {n: s for n, s in self.specs.items() if s.in_version(version)}
+        run: list[tuple[Codec[Any], str]] = []
+
+        def flush() -> None:
+            if run:
+                fixed_encode(g, run)
+                run.clear()
+
+        g.line("pass")
+        for name, spec in specs.items():
+            if spec.plain_run:
+                run.append((spec.codec, "x." + name))
+                continue
+            flush()
+            g.field_name = name
+            condition = self._condition(spec, "x.", specs)
+            if condition:
+                g.line(f"if {condition}:")
+                g.indent()
+                spec.codec.gen_encode(g, "x." + name)
+                g.dedent()
+            else:
+                spec.codec.gen_encode(g, "x." + name)
+        flush()
+        return g.build("out, x, f", f"encode_v{version}")  # type: ignore[no-any-return]
+
+    def _make_encoder(self) -> Encoder:
+        make, pick = self.encode_body, self.pick
+        if self.envelope == "bare":
+            return make(0)
+        if self.envelope == "header":
+            return lambda out, x, f: make(pick(f)[0])(out, x, f)
+        if self.envelope == "version":
+
+            def encode_version(out: bytearray, x: Any, f: int) -> None:
+                v, _ = pick(f)
+                out.append(v)
+                make(v)(out, x, f)
+
+            return encode_version
+        pack, pack_len, keep = _HEAD.pack, _LEN.pack_into, self.keep_tail
+        newest, by_value = self.newest, self.by_value
+
+        def encode_start(out: bytearray, x: Any, f: int) -> None:
+            v, compat = pick(f) if by_value is None else by_value(x, *pick(f))
+            body, tail = make(v), b""
+            if keep and x.wire_tail:
+                # a newer release wrote this: what it added goes back as it came
+                tail = x.wire_tail
+                v, compat = x.wire_version
+                body = make(min(v, newest))
+            at = len(out)
+            out += pack(v, compat, 0)
+            body(out, x, f)
+            out += tail
+            pack_len(out, at + 2, len(out) - at - 6)
+
+        return encode_start
+
+    # -- plain values -----------------------------------------------------------------------
+
+    def to_plain(self, value: C) -> Any:
+        plain = {n: s.codec.to_plain(getattr(value, n)) for n, s in self.specs.items()}
+        if self.keep_tail and value.wire_tail:  # type: ignore[attr-defined]
+            plain["wire_tail"] = value.wire_tail  # type: ignore[attr-defined]
+            plain["wire_version"] = list(value.wire_version)  # type: ignore[attr-defined]
+        return plain
+
+    def from_plain(self, plain: Any) -> C:
+        known = {n: s.codec.from_plain(plain[n]) for n, s in self.specs.items() if n in plain}
+        if self.keep_tail and "wire_tail" in plain:
+            known["wire_tail"] = plain["wire_tail"]
+            known["wire_version"] = tuple(plain["wire_version"])
+        return self.cls(**known)

@@ -179,6 +179,9 @@ def _run(config: Config, notes: list[str], *, json_lines: bool) -> int:
 
     from mdsdaemon.cli.process import PidFile, drop_privileges, make_run_dir
     from mdsdaemon.config import Level
+
+    # before privileges are dropped: the new user need not be able to read the interpreter's files
+    from mdsdaemon.daemon.runner import run_daemon
     from mdsdaemon.log import DaemonLogging, flight_record_path
     from mdsdaemon.recorder import FlightRecorder
     from mdsdaemon.version import __version__
@@ -199,8 +202,6 @@ def _run(config: Config, notes: list[str], *, json_lines: bool) -> int:
         recorder = FlightRecorder(_capacity(config), wall=time.time, name=config.name)
         config.observe(["log_max_recent"], lambda _: recorder.resize(_capacity(config)))
         try:
-            from mdsdaemon.daemon.runner import run_daemon
-
             return run_daemon(config, recorder=recorder, argv=list(sys.orig_argv), logs=logs)
         except FatalError as e:
             logs.logger.info("ends: %s", e)

@@ -147,7 +147,7 @@ OUT_OF_PLACE = [
     for tag in (*range(25), 255)
     if tag not in list(Tag) or state not in ALLOWED[Tag(tag)]
 ]
-IN_PLACE = [(state, tag) for tag in ALLOWED for state in ALLOWED[tag]]
+IN_PLACE = [(state, tag) for tag in ALLOWED for state in State if state in ALLOWED[tag]]
 
 
 def side_of(state: State) -> str:

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Callable
 
 import pytest
 from tests.real.cluster import Mds, RealCluster
@@ -20,11 +21,14 @@ def wait_absent(mds: Mds, gid: int, timeout: float) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
-def test_signal_ends_it_cleanly(mds: Mds, number: signal.Signals) -> None:
+def test_signal_ends_it_cleanly(
+    mds: Mds, number: signal.Signals, record_property: Callable[[str, object], None]
+) -> None:
     """Status 0 within a second, and the monitor was told, not left to its grace."""
     gid = mds.gid()
     mds.signal(number)
     status, seconds = mds.wait_gone(10)
+    record_property("figures", f"{mds.kind}: {seconds:.2f} s from {number.name} to exit")
     assert status == 0
     assert seconds < EXIT_LIMIT[mds.kind]
     wait_absent(mds, gid, 2)

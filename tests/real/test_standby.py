@@ -27,13 +27,17 @@ def beside(mds: Mds) -> Mds:
 
 
 def test_standby_within_three_seconds_of_exec(
-    new_cluster: Callable[[RealCluster], RealCluster], mds_kind: str
+    new_cluster: Callable[[RealCluster], RealCluster],
+    mds_kind: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """With every interval of the monitor at its default."""
     cluster = new_cluster(RealCluster())
     mds = cluster.start_mds(mds_kind, "a")
     info = mds.wait_standby(timeout=3)
-    assert time.monotonic() - mds.started < 3
+    seconds = time.monotonic() - mds.started
+    record_property("figures", f"{mds_kind}: {seconds:.2f} s from exec to up:standby")
+    assert seconds < 3
     assert info["rank"] == -1
     assert mds.gid() == info["gid"]
 

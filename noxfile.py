@@ -59,5 +59,3 @@ def real_ceph(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Figures beside ceph-mds, and of the codecs and the messenger."""
     session.run(*PYTHON, "bench", *session.posargs)
-    if not session.posargs:
-        session.run(sys.executable, "bench/bench_messenger.py")

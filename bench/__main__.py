@@ -6,12 +6,13 @@ nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE] [beside] [codecs] [m
 import argparse
 import json
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
 from bench import beside, codecs
 
-PARTS = ("beside", "codecs")
+PARTS = ("codecs", "messenger", "beside")
 
 
 def main() -> None:
@@ -33,6 +34,10 @@ def main() -> None:
         rates = codecs.measure()
         results["codecs"] = codecs.as_json(rates)
         print(codecs.table(rates), end="\n\n", file=out, flush=True)
+    if "messenger" in parts:
+        program = Path(__file__).with_name("bench_messenger.py")
+        subprocess.run([sys.executable, str(program)], check=True)
+        print(file=out, flush=True)
     if "beside" in parts:
         figures = beside.measure(asked.rounds, asked.idle)
         results["beside"] = beside.as_json(figures)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from tests.real.admin import AdminConnection, CommandError, Reply, asok
+from tests.real.admin import SYSTEM_PYTHON, AdminConnection, CommandError, Reply, asok
 from tests.real.daemons import Daemon, wait_for
 from tests.real.keys import ENTITIES, write_keyring
 from tests.real.ports import PortHold
@@ -74,9 +74,14 @@ class PortTakenError(Exception):
 
 
 def missing_programs() -> list[str]:
-    """Which of Ceph's programs this machine lacks."""
-    found = [*NEEDED] if os.path.exists("/usr/bin/python3") else [*NEEDED, "/usr/bin/python3"]
-    return [name for name in found if shutil.which(name) is None]
+    """Which of Ceph's programs and Python bindings this machine lacks."""
+    missing = [name for name in NEEDED if shutil.which(name) is None]
+    bindings = [SYSTEM_PYTHON, "-c", "import rados, cephfs"]
+    try:
+        subprocess.run(bindings, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        missing.append(f"the modules rados and cephfs of {SYSTEM_PYTHON}")
+    return missing
 
 
 class Mds(Daemon):

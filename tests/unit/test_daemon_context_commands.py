@@ -13,10 +13,10 @@ from mdsdaemon.daemon.commands.context_commands import ContextCommands, LogHooks
 from mdsdaemon.daemon.commands.executor import CommandExecutor
 from mdsdaemon.daemon.commands.table import ADMIN_SOCKET_COMMANDS, CONTEXT_COMMANDS
 from mdsdaemon.daemon.outcome import DaemonAbort
-from mdsdaemon.daemon.sys_info import collect_sys_info
-from mdsdaemon.daemon.version import ceph_version
 from mdsdaemon.messages.formatter import Result
 from mdsdaemon.perf import PerfCounters, PerfRegistry
+from mdsdaemon.types.sys_info import collect_sys_info
+from mdsdaemon.version import ceph_version
 
 
 class Generic:

@@ -25,7 +25,6 @@ from mdsdaemon.daemon.commands.table import MDS_COMMANDS
 from mdsdaemon.daemon.commands.tell import TellQueue, refuse, reply_to
 from mdsdaemon.daemon.heartbeat import HeartbeatMap
 from mdsdaemon.daemon.outcome import DaemonAbort, End, Outcome
-from mdsdaemon.daemon.sys_info import collect_sys_info
 from mdsdaemon.encoding import DecodeError, decode
 from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.maps.mds_states import State, state_name
@@ -37,6 +36,7 @@ from mdsdaemon.net.dispatcher import DaemonFault, Dispatcher
 from mdsdaemon.rank.interface import Rank, RankFactory
 from mdsdaemon.rank.session import Session
 from mdsdaemon.types.entity import CLIENT, MDS, MON, OSD, EntityAddrVec, type_name
+from mdsdaemon.types.sys_info import collect_sys_info
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -15,16 +15,16 @@ from attrs import frozen
 from mdsdaemon.config import commands as config_commands
 from mdsdaemon.daemon.commands.executor import CommandExecutor
 from mdsdaemon.daemon.outcome import DaemonAbort
-from mdsdaemon.daemon.version import (
+from mdsdaemon.messages.cmdparse import CmdMap, get_str, get_strings
+from mdsdaemon.messages.formatter import Reply
+from mdsdaemon.perf import MEMPOOLS
+from mdsdaemon.version import (
     ADMIN_SOCKET_VERSION,
     CEPH_RELEASE,
     CEPH_RELEASE_TYPE,
     CEPH_VERSION_SHORT,
     git_version,
 )
-from mdsdaemon.messages.cmdparse import CmdMap, get_str, get_strings
-from mdsdaemon.messages.formatter import Reply
-from mdsdaemon.perf import MEMPOOLS
 
 if TYPE_CHECKING:
     from mdsdaemon.config import Config

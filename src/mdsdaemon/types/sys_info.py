@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from functools import cache
 
-from mdsdaemon.daemon.version import CEPH_RELEASE, CEPH_VERSION_SHORT, ceph_version
+from mdsdaemon.version import CEPH_RELEASE, CEPH_VERSION_SHORT, ceph_version
 
 _CONTAINER_VARIABLES = {
     "POD_NAME": "pod_name",

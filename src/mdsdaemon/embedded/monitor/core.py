@@ -21,13 +21,18 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 from attrs import evolve
 
+from mdsdaemon.embedded.key_server_auth import GlobalId, MonPeerIdentity
 from mdsdaemon.embedded.monitor.commands import CommandTable
 from mdsdaemon.embedded.monitor.mon_caps import MonCaps
 from mdsdaemon.embedded.monitor.service import Service
 from mdsdaemon.embedded.monitor.services import Services
 from mdsdaemon.embedded.monitor.session import MonSession, Subscription
 from mdsdaemon.embedded.monitor.transaction import Transactions
+from mdsdaemon.messages.auth import MAuth
 from mdsdaemon.messages.base import Message
+from mdsdaemon.messages.mds import MCommand
+from mdsdaemon.messages.mon import MMonGetMap
+from mdsdaemon.messages.ping import MPing
 from mdsdaemon.net.dispatcher import DaemonFault, Dispatcher
 from mdsdaemon.net.messenger import Messenger
 from mdsdaemon.net.options import MessengerOptions
@@ -50,6 +55,9 @@ TICK_INTERVAL: Final = 1.0
 
 CORE_TABLE: Final = "mon_core"
 FORMAT: Final = b"1"
+
+_BEFORE_RECONNECT: Final = (MAuth, MCommand, MMonGetMap, MPing)
+"""What a client may send on a session that it cannot prove to be its own later."""
 
 
 class Monitor(Services, Dispatcher):
@@ -238,6 +246,7 @@ class Monitor(Services, Dispatcher):
             identity.global_id,
             self.auth.mon_caps(identity.entity_name, identity.caps),
             con,
+            identity.handler if isinstance(identity, MonPeerIdentity) else None,
             opened=self.host.wall(),
         )
         con.session = session
@@ -267,8 +276,20 @@ class Monitor(Services, Dispatcher):
         handler = self._handlers.get(type(msg))
         if handler is None:
             return False
+        if self._must_reconnect(session, msg):
+            self.close_session(session)
+            return True
         self.dispatch(handler, session, msg)
         return True
+
+    def _must_reconnect(self, session: MonSession, msg: Message) -> bool:
+        """Whether a client that may not prove its global_id later has to show that it can."""
+        return (
+            session.auth is not None
+            and session.auth.status == GlobalId.NEW_NOT_EXPOSED
+            and not isinstance(msg, _BEFORE_RECONNECT)
+            and self.config.get_bool("auth_expose_insecure_global_id_reclaim")
+        )
 
     def dispatch(
         self, handler: Callable[[MonSession, Any], None], session: MonSession, msg: Message

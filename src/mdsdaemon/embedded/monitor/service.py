@@ -22,6 +22,10 @@ HEALTH_WARN = "HEALTH_WARN"
 HEALTH_ERR = "HEALTH_ERR"
 
 
+def _lines(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(lines)
+
+
 @frozen
 class HealthCheck:
     """One health check as it stands: code (``MDS_ALL_DOWN``), severity, a line, details."""
@@ -29,7 +33,7 @@ class HealthCheck:
     code: str
     severity: str
     summary: str
-    detail: tuple[str, ...] = field(default=(), converter=tuple)
+    detail: tuple[str, ...] = field(default=(), converter=_lines)
     count: int = 0
 
 

@@ -12,6 +12,7 @@ from mdsdaemon.types.entity import EntityAddrVec, EntityName, PeerName, type_nam
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mdsdaemon.embedded.key_server_auth import CephxServiceHandler
     from mdsdaemon.embedded.monitor.core import Monitor
     from mdsdaemon.messages.base import Message
     from mdsdaemon.net.connection import Connection
@@ -32,6 +33,7 @@ class MonSession:
 
     Attributes:
         entity_name: whose key it showed ("client.admin"); global_id: its number in the cluster.
+        auth: answers its MAuths (method cephx).
         con: its connection; None for one that tests and the program itself use.
         subs: subscriptions by name.
         hostname: as the peer says (for configuration masks).
@@ -42,6 +44,7 @@ class MonSession:
     global_id: int
     caps: MonCaps = field(repr=False)
     con: Connection | None = field(default=None, repr=False)
+    auth: CephxServiceHandler | None = field(default=None, repr=False)
     subs: dict[str, Subscription] = field(factory=dict, repr=False)
     hostname: str = ""
     last_config: dict[str, str] | None = field(default=None, repr=False)

@@ -79,5 +79,5 @@ class SessionService(Service):
     @handles(MPing)
     def handle_ping(self, session: MonSession, msg: MPing) -> None:
         """The answer of `ceph ping mon.a`: health and state as JSON."""
-        pong = {"health": self.mon.health.summary(), **self.mon.mon_map.mon_status()}
+        pong = {"health": self.mon.health.summary(), "mon_status": self.mon.mon_map.mon_status()}
         session.send(MPing(encode(Str, json.dumps(pong, indent=4) + "\n")))

@@ -6,7 +6,6 @@ Behaviour: ceph/ceph, src/mon/Monitor.cc (handle_command) (Pacific)
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
@@ -94,7 +93,7 @@ class CommandHandler(Service):
             return
         text = (
             f"from='{session.name} {session.addrs}' entity='{session.entity_name}' "
-            f"cmd={json.dumps(cmd)}: {'dispatch' if allowed else ' access denied'}"
+            f"cmd=[{','.join(cmd)}]: {'dispatch' if allowed else ' access denied'}"
         )
         writes = command.requires_perm("w") or command.requires_perm("x")
         self.mon.log.audit(text, writes=writes)

@@ -13,7 +13,7 @@ from mdsdaemon.embedded.monitor.mon_commands import MonCommands
 from mdsdaemon.embedded.monitor.records import pack, unpack
 from mdsdaemon.embedded.monitor.service import Service, handles
 from mdsdaemon.encoding import encode
-from mdsdaemon.maps.mon_map import MonFeature, MonMap
+from mdsdaemon.maps.mon_map import MonFeature, MonInfo, MonMap
 from mdsdaemon.messages.mon import MMonGetMap, MMonMap
 from mdsdaemon.types.features import FEATURES_ADVERTISED
 from mdsdaemon.types.sys_info import collect_sys_info
@@ -91,6 +91,10 @@ class MonmapMonitor(Service):
     def copy(self) -> MonMap:
         """The present map, to be edited and given to `change`."""
         return unpack(MonMap, self._maps[self.map.epoch])
+
+    def infos(self) -> list[MonInfo]:
+        """The monitors, in the order of their names."""
+        return [info for _, info in sorted(self.map.mon_info.items())]
 
     def at(self, epoch: int | None) -> MonMap:
         """The map of an epoch, the present one for None. KeyError: there is none."""

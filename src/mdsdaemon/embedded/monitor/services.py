@@ -54,10 +54,10 @@ class Services:
         self.services = [
             self.mon_map,
             self.auth,
-            self.config_db,
             self.kv,
             self.log,
             self.osd,
+            self.config_db,
             self.mds,
             self.mgr,
             self.mgr_stat,

@@ -53,8 +53,9 @@ class MonSession:
 
     @property
     def name(self) -> PeerName:
-        """Type and number, ``client.4123``, as logs show it."""
-        return PeerName(self.entity_name.type, self.global_id)
+        """Type and number as the peer says, ``osd.0`` or ``client.?``; logs show it."""
+        told = self.con.peer_name if self.con is not None else None
+        return told or PeerName(self.entity_name.type)
 
     @property
     def peer_type(self) -> int:

@@ -122,10 +122,10 @@ class Maker:
             return custom(self)
         if isinstance(codec, WireCodec):
             return self._struct(codec)
-        if isinstance(codec, List):
-            return self.many(lambda: self.value(codec.item))
         if isinstance(codec, Array):
             return [self.value(codec.item) for _ in range(codec.count)]
+        if isinstance(codec, List):
+            return self.many(lambda: self.value(codec.item))
         if isinstance(codec, Set):
             return set(self.many(lambda: self.value(codec.item)))
         if isinstance(codec, Map):

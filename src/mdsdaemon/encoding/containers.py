@@ -68,12 +68,15 @@ class List(Codec[list[T]]):
     def gen_encode(self, g: Gen, expr: str) -> None:
         values, value = g.temp(), g.temp()
         g.line(f"{values} = {expr}")
-        g.line(f"out += {g.const(struct_of('I').pack, 'pack')}(len({values}))")
+        self._gen_count(g, values)
         g.line(f"for {value} in {values}:")
         g.indent()
         g.line("pass")
         self.item.gen_encode(g, value)
         g.dedent()
+
+    def _gen_count(self, g: Gen, values: str) -> None:
+        g.line(f"out += {g.const(struct_of('I').pack, 'pack')}(len({values}))")
 
     def to_plain(self, value: list[T]) -> Any:
         return [self.item.to_plain(x) for x in value]
@@ -82,32 +85,19 @@ class List(Codec[list[T]]):
         return [self.item.from_plain(x) for x in plain]
 
 
-class Array(Codec[list[T]]):
+class Array(List[T]):
     """Exactly ``count`` items, without a count on the wire."""
 
     def __init__(self, item: Codec[T] | type[T], count: int) -> None:
-        self.item = as_codec(item)
+        super().__init__(item)
         self.count = count
         self.min_size = self.item.min_size * count
 
     def gen_decode(self, g: Gen, target: str) -> None:
         _items(g, self.item, str(self.count), target)
 
-    def gen_encode(self, g: Gen, expr: str) -> None:
-        values, value = g.temp(), g.temp()
-        g.line(f"{values} = {expr}")
+    def _gen_count(self, g: Gen, values: str) -> None:
         g.line(f"if len({values}) != {self.count}: raise ValueError('not {self.count} items')")
-        g.line(f"for {value} in {values}:")
-        g.indent()
-        g.line("pass")
-        self.item.gen_encode(g, value)
-        g.dedent()
-
-    def to_plain(self, value: list[T]) -> Any:
-        return [self.item.to_plain(x) for x in value]
-
-    def from_plain(self, plain: Any) -> list[T]:
-        return [self.item.from_plain(x) for x in plain]
 
 
 class Set(Codec[set[T]]):

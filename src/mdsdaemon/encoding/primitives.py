@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, TypeVar
 
 from mdsdaemon.encoding.codec import Codec, Gen, struct_of
 
 NSEC = 1_000_000_000
 
 
-class Scalar(Codec[int]):
-    """An integer of a fixed width, little-endian."""
-
-    sortable = True
-
-    def __init__(self, fmt: str) -> None:
-        self.fixed = fmt
-        self.min_size = struct_of(fmt).size
-
-    def load(self, g: Gen, names: list[str]) -> str:
-        return names[0]
-
-    def dump(self, g: Gen, expr: str) -> list[str]:
-        return [expr]
+N = TypeVar("N", int, float)
 
 
-class _Float(Codec[float]):
+class Scalar(Codec[N]):
+    """A number of a fixed width, little-endian, by its ``struct`` character."""
+
     sortable = True
 
     def __init__(self, fmt: str) -> None:
@@ -188,8 +177,8 @@ S8: Codec[int] = Scalar("b")
 S16: Codec[int] = Scalar("h")
 S32: Codec[int] = Scalar("i")
 S64: Codec[int] = Scalar("q")
-F32: Codec[float] = _Float("f")
-F64: Codec[float] = _Float("d")
+F32: Codec[float] = Scalar("f")
+F64: Codec[float] = Scalar("d")
 Bool: Codec[bool] = _Bool()
 Str: Codec[str] = _Str()
 Blob: Codec[bytes] = _Blob()

@@ -60,6 +60,10 @@ class Storage(ABC):
         """The records whose keys begin with `prefix`, in the keys' byte order."""
 
     @abstractmethod
+    def keys(self, table: str) -> Iterator[bytes]:
+        """The keys of a table in byte order, without reading the records."""
+
+    @abstractmethod
     def commit(self, changes: Sequence[Change]) -> None:
         """Make all changes or none, in order.
 
@@ -87,6 +91,10 @@ class MemoryStorage(Storage):
         """The records at the time of the call."""
         found = self._tables.get(table, {})
         return iter(sorted((k, v) for k, v in found.items() if k.startswith(prefix)))
+
+    def keys(self, table: str) -> Iterator[bytes]:
+        """The keys at the time of the call."""
+        return iter(sorted(self._tables.get(table, ())))
 
     def commit(self, changes: Sequence[Change]) -> None:
         """Make the changes."""
@@ -151,6 +159,17 @@ class SqliteStorage(Storage):
                     return
                 yield key, self._checked(table, key, value)
             # no statement stays open: it would keep the log of writes from being folded in
+            rows = self._rows(query % ">", rows[-1][0])
+
+    def keys(self, table: str) -> Iterator[bytes]:
+        """The keys; some of those committed while the iteration runs may be among them."""
+        if table not in self._tables:
+            return
+        query = f"SELECT key FROM {table} WHERE key %s ? ORDER BY key LIMIT 10000"
+        rows = self._rows(query % ">=", b"")
+        while rows:
+            for (key,) in rows:
+                yield key
             rows = self._rows(query % ">", rows[-1][0])
 
     def commit(self, changes: Sequence[Change]) -> None:

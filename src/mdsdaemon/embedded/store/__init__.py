@@ -1,0 +1,1 @@
+"""The object store: one OSD as its clients see it. Pure; sockets and time are `embedded.osd`'s."""

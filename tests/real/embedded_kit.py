@@ -81,7 +81,7 @@ async def serve(root: Path, storage: Storage, options: dict[str, str], *, osd: b
         if osd:
             from mdsdaemon.embedded.osd import EmbeddedOSD
 
-            store = EmbeddedOSD(
+            store = EmbeddedOSD(  # type: ignore[call-arg]
                 monitor=monitor,
                 config=Config("osd.0", options),
                 host=host,

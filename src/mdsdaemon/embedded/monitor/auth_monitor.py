@@ -57,6 +57,7 @@ class AuthMonitor(Service):
         )
         self._last_global_id = 0
         self._max_global_id = 0
+        self._bad_caps_found: list[HealthCheck] | None = None
         self._refresh(frozenset())
         mon.config.observe(
             (*TRACKED_OPTIONS, "auth_allow_insecure_global_id_reclaim"), self._refresh
@@ -81,6 +82,7 @@ class AuthMonitor(Service):
 
     def load(self, records: dict[str, bytes]) -> None:
         self.keys.entities.clear()
+        self._bad_caps_found = None
         for key, value in records.items():
             kind, _, rest = key.partition("/")
             if kind == "entity":
@@ -131,12 +133,14 @@ class AuthMonitor(Service):
     def put_entity(self, name: EntityName, auth: EntityAuth) -> None:
         """Add or change an entity."""
         self.keys.entities[name] = auth
+        self._bad_caps_found = None
         self.put(_key(name), pack(auth))
 
     def remove_entity(self, name: EntityName) -> bool:
         """False: there is none. Its sessions go on; it gets no more tickets."""
         if self.keys.entities.pop(name, None) is None:
             return False
+        self._bad_caps_found = None
         self.put(_key(name), None)
         return True
 
@@ -192,12 +196,21 @@ class AuthMonitor(Service):
         reply.tid = msg.tid
         session.send(reply)
 
+    def dump_info(self) -> dict[str, Any]:
+        count = len(self.keys.entities)
+        return {"auth": {"first_committed": 1, "last_committed": 1, "num_secrets": count}}
+
     # -- health -----------------------------------------------------------------------------
 
     def health(self) -> list[HealthCheck]:
         return [*self._bad_caps(), *self._insecure_reclaim()]
 
     def _bad_caps(self) -> list[HealthCheck]:
+        if self._bad_caps_found is None:
+            self._bad_caps_found = self._find_bad_caps()
+        return self._bad_caps_found
+
+    def _find_bad_caps(self) -> list[HealthCheck]:
         detail: list[str] = []
         bad: set[EntityName] = set()
         for name, auth in sorted(self.keys.entities.items()):
@@ -221,13 +234,15 @@ class AuthMonitor(Service):
             if session.auth is not None and session.auth.status == GlobalId.RECLAIM_INSECURE
         ]
         if insecure and config.get_bool("mon_warn_on_insecure_global_id_reclaim"):
-            are = "clients are" if len(insecure) > 1 else "client is"
             checks.append(
                 HealthCheck(
                     "AUTH_INSECURE_GLOBAL_ID_RECLAIM",
                     HEALTH_WARN,
-                    f"{are} using insecure global_id reclaim",
-                    [f"{s.entity_name} at {s.addrs}" for s in insecure],
+                    "client is using insecure global_id reclaim",
+                    [
+                        f"{s.entity_name} at {s.addrs} is using insecure global_id reclaim"
+                        for s in insecure
+                    ],
                     len(insecure),
                 )
             )

@@ -217,9 +217,15 @@ class Command:
     def validate(self, args: Args) -> None:
         """Raises CommandError (EINVAL): an argument is missing or of another kind."""
         strict = self.signature
-        loose = tuple(arg for arg in strict.args if arg.type not in _LOOSE_TYPES)
-        for arg in strict.args:
-            if arg.type in _LOOSE_TYPES and arg.required and arg.name not in args:
+        # Ceph's own table has req=False too, which only its client understands.
+        needed = [arg for arg in strict.args if (arg.get("req") or "").lower() != "false"]
+        loose = tuple(
+            arg
+            for arg in strict.args
+            if arg.type not in _LOOSE_TYPES and (arg in needed or arg.name in args)
+        )
+        for arg in needed:
+            if arg.type in _LOOSE_TYPES and arg.name not in args:
                 raise CommandError(errno.EINVAL, f"missing required parameter: '{arg.name}'")
         fixed = {
             arg.name: args.get_float(arg.name) if arg.type == "CephFloat" else args.get(arg.name)

@@ -6,6 +6,7 @@ Behaviour: ceph/ceph, src/mon/ConfigMonitor.cc (Pacific); `config show` of src/m
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mdsdaemon.cephx.keyring import parse_entity
@@ -14,9 +15,9 @@ from mdsdaemon.config.conf_file import parse_conf
 from mdsdaemon.config.descriptions import description
 from mdsdaemon.config.option_types import format_value
 from mdsdaemon.config.options import Option, find_option, option_names
-from mdsdaemon.embedded.monitor.columns import columns
 from mdsdaemon.embedded.monitor.commands import Args, CommandContext, CommandResult, command, fail
 from mdsdaemon.embedded.monitor.config_map import BadTarget, MaskedOption, Target
+from mdsdaemon.embedded.monitor.osd_text import Table
 from mdsdaemon.errors import ConfigError, OptionError
 from mdsdaemon.types.entity import CLIENT, EntityName
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from mdsdaemon.config import Config
     from mdsdaemon.embedded.monitor.config_monitor import ConfigMonitor
 
-_COLUMNS = tuple((name, "<") for name in ("WHO", "MASK", "LEVEL", "OPTION", "VALUE", "RO"))
+_COLUMNS = ("<<WHO", "<<MASK", "<<LEVEL", "<<OPTION", "<<VALUE", "<<RO")
+_SHOW_COLUMNS = ("<<NAME", "<<VALUE", "<<SOURCE", "<<OVERRIDES", "<<IGNORES")
 _SHOW = "name=who,type=CephString name=key,type=CephString,req=false"
 _LEVELS = {
     Level.DEFAULT: "default",
@@ -69,7 +71,7 @@ class ConfigCommands:
     def config_dump(self, ctx: CommandContext, args: Args) -> CommandResult:
         rows = [_row(item, indented=True) for item in self.db.map]
         data = [item.dump() for item in self.db.map]
-        return ctx.reply(data, columns(_COLUMNS, rows), section="config")
+        return ctx.reply(data, _table(_COLUMNS, rows), section="config")
 
     @command(
         "config get name=who,type=CephString name=key,type=CephString,req=False",
@@ -93,7 +95,7 @@ class ConfigCommands:
             for name, item in found.items()
         }
         rows = [_row(item) for item in found.values()]
-        return ctx.reply(data, columns(_COLUMNS, rows), section="config")
+        return ctx.reply(data, _table(_COLUMNS, rows), section="config")
 
     def _one(self, entity: EntityName, found: dict[str, MaskedOption], key: str) -> str:
         option = find_option(key)
@@ -141,7 +143,6 @@ class ConfigCommands:
             return CommandResult(0, "", f"{config.shown(key)}\n".encode())
         names = option_names() if everything else [name for name, _ in config.values()]
         data = [_setting(config, name) for name in names]
-        heads = [(name, "<") for name in ("NAME", "VALUE", "SOURCE", "OVERRIDES", "IGNORES")]
         rows = [
             (
                 item["name"],
@@ -152,7 +153,7 @@ class ConfigCommands:
             )
             for item in data
         ]
-        return ctx.reply(data, columns(heads, rows), section="config")
+        return ctx.reply(data, _table(_SHOW_COLUMNS, rows), section="config")
 
     # -- changing -----------------------------------------------------------------------------
 
@@ -267,6 +268,13 @@ class ConfigCommands:
             "",
         ]
         return CommandResult(0, "", "\n".join(lines).encode())
+
+
+def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    table = Table(*columns)
+    for row in rows:
+        table.row(*row)
+    return str(table)
 
 
 def _row(item: MaskedOption, *, indented: bool = False) -> tuple[str, ...]:

@@ -132,6 +132,14 @@ class MonmapMonitor(Service):
 
     # -- what commands show -----------------------------------------------------------------
 
+    def dump_info(self) -> dict[str, Any]:
+        return {
+            "monmap_first_committed": min(self._maps),
+            "monmap_last_committed": self.map.epoch,
+            "monmap": self.map.dump(),
+            "quorum": [0],
+        }
+
     def quorum_age(self) -> int:
         """Seconds since this monitor became its own leader."""
         return int(self.mon.host.wall() - self.mon.start_time)

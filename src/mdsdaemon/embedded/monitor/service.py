@@ -98,6 +98,10 @@ class Service:
         """What is wrong now."""
         return []
 
+    def dump_info(self) -> dict[str, Any]:
+        """What `ceph report` shows of it."""
+        return {}
+
     def snapshot(self) -> Any:
         """The state, so that nothing that happens later changes it. The default: the records."""
         return dict(self.records())

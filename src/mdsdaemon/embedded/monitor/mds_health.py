@@ -70,6 +70,7 @@ class _Checks:
 
     def add(self, code: str, severity: str, summary: str, detail: str, count: int = 1) -> None:
         check = self.found.setdefault(code, _Check(severity, summary))
+        check.severity = severity
         check.count += count
         check.detail.append(detail)
 

@@ -99,7 +99,7 @@ class FSMapState:
 
     def restart(self, now: float) -> None:
         """The monitor has been away: every daemon has its full time again."""
-        self.last_beacon.clear()
+        self.last_beacon = {gid: BeaconInfo(now) for gid in self.map.mds_roles}
         self.last_tick = now
 
     # -- beacons ----------------------------------------------------------------------------

@@ -24,7 +24,7 @@ def unpack(cls: type[T], record: bytes) -> T:
     Raises FatalError: the record is none of that kind.
     """
     try:
-        return from_plain(cls, cbor2.loads(record))
+        return from_plain(cls, unpack_plain(record))
     except (DecodeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as exc:
         raise _bad(cls.__name__, exc) from exc
 
@@ -33,7 +33,7 @@ def unpack_plain(record: bytes) -> Any:
     """The plain data of a record; raises FatalError."""
     try:
         return cbor2.loads(record)
-    except (ValueError, EOFError) as exc:
+    except (cbor2.CBORDecodeError, ValueError, EOFError) as exc:
         raise _bad("plain data", exc) from exc
 
 

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,11 @@ from mdsdaemon.errors import ExitStatus
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     made: Storage
     made = MemoryStorage() if request.param == "memory" else SqliteStorage(tmp_path / "c.sqlite")
-    request.addfinalizer(made.close)
-    return made
+    yield made
+    made.close()
 
 
 def test_records(store: Storage) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from mdsdaemon.version import __version__
 
 if TYPE_CHECKING:
+    from mdsdaemon.cluster.cluster import Cluster, open_cluster
+    from mdsdaemon.cluster.snapshots import ClusterSnapshot
     from mdsdaemon.config import Config, load_config
     from mdsdaemon.daemon.embed import MDS, open_mds
     from mdsdaemon.daemon.outcome import End, Outcome
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MDS",
+    "Cluster",
+    "ClusterSnapshot",
     "Config",
     "ConfigError",
     "End",
@@ -44,11 +48,14 @@ __all__ = [
     "Reply",
     "__version__",
     "load_config",
+    "open_cluster",
     "open_mds",
 ]
 
 _WHERE = {
     "MDS": "mdsdaemon.daemon.embed",
+    "Cluster": "mdsdaemon.cluster.cluster",
+    "ClusterSnapshot": "mdsdaemon.cluster.snapshots",
     "Config": "mdsdaemon.config",
     "ConfigError": "mdsdaemon.errors",
     "End": "mdsdaemon.daemon.outcome",
@@ -63,6 +70,7 @@ _WHERE = {
     "RankServices": "mdsdaemon.rank.interface",
     "Reply": "mdsdaemon.messages.formatter",
     "load_config": "mdsdaemon.config",
+    "open_cluster": "mdsdaemon.cluster.cluster",
     "open_mds": "mdsdaemon.daemon.embed",
 }
 

@@ -39,6 +39,8 @@ class ExitStatus(IntEnum):
     """The monitors refuse us: no key, a wrong key, an unknown name, caps that are not enough."""
     CONFIG = 78
     """ceph.conf or a keyring: missing, unreadable or malformed."""
+    NOT_FOUND = 127
+    """The COMMAND after `--` cannot be run, as a shell reports it."""
 
 
 class FatalError(Exception):

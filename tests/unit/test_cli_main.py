@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdsdaemon import cli
+from mdsdaemon.cli.cluster_args import parse
 from mdsdaemon.cli.process import PidFile, drop_privileges, wanted_owner
 from mdsdaemon.config import Config
 from mdsdaemon.errors import ExitStatus, FatalError
@@ -61,14 +62,6 @@ def one_sentence(stderr: str) -> str:
     assert line.startswith("mdsdaemon: ")
     assert "Traceback" not in line
     return line.removeprefix("mdsdaemon: ")
-
-
-def test_without_a_cluster(run: Run) -> None:
-    status, out, err = run()
-    assert status == ExitStatus.NO_CLUSTER
-    assert out == ""
-    assert "the one-process cluster is not in this version yet" in one_sentence(err)
-    assert "-i NAME -c" in err
 
 
 def test_help(run: Run) -> None:
@@ -333,7 +326,8 @@ ARGS = st.lists(
         st.sampled_from(
             ["-i", "-n", "-k", "-K", "-m", "-d", "-f", "-r", "-M", "--bind", "--cluster", "--",
              "--show-args", "--setuser", "--log-format", "--hot-standby", "-c", "--key",
-             "--default-mds_data", "--no-mon-config", "--mds-log-pause", "--user"]
+             "--default-mds_data", "--no-mon-config", "--mds-log-pause", "--user",
+             "--data", "--fs", "--timeout", "--set", "--verbose", "--exit-with-parent"]
         ),
         st.text(max_size=10).filter(lambda text: "\0" not in text),
         st.sampled_from(["a", "mds.a", "json", "127.0.0.1", "="]),
@@ -348,6 +342,7 @@ def test_no_arguments_give_a_traceback(args: list[str]) -> None:
         for name in ("CEPH_CONF", "CEPH_ARGS", "CEPH_KEYRING"):
             patch.delenv(name, raising=False)
         patch.setattr(cli, "_run", lambda *_, **__: 0)
+        patch.setattr("mdsdaemon.cli.cluster_main.main_cluster", lambda args: parse(args) and 0)
         patch.setattr(cli, "_print", lambda _: None)
         patch.setattr(cli, "_say", lambda _: None)
         assert cli.main(args) in set(ExitStatus)

@@ -61,12 +61,6 @@ def _print(text: str) -> None:
 
 
 def _main(args: list[str], environ: Mapping[str, str]) -> int:
-    if not args and not environ.get("CEPH_ARGS"):
-        raise FatalError(
-            "no cluster is named, and the one-process cluster is not in this version yet",
-            ExitStatus.NO_CLUSTER,
-            "name one with -i NAME -c /etc/ceph/ceph.conf (--help says more)",
-        )
     own = args[: args.index("--")] if "--" in args else args
     if "-h" in own or "--help" in own:
         from mdsdaemon.cli.usage import usage
@@ -80,6 +74,12 @@ def _main(args: list[str], environ: Mapping[str, str]) -> int:
 
         _print(f"{PROGRAM} {__version__} (speaks {SPEAKS})\n")
         return ExitStatus.OK
+    from mdsdaemon.cli.cluster_args import wants_cluster
+
+    if wants_cluster(args, environ):
+        from mdsdaemon.cli.cluster_main import main_cluster
+
+        return main_cluster(args)
     json_lines = _take_log_format(args)
     loaded = _load(args, environ)
     if loaded.show is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mdsdaemon.cli.cluster_args import USAGE
 from mdsdaemon.errors import ExitStatus
 
 _USAGE = """\
@@ -65,9 +66,12 @@ _STATUSES = {
     ExitStatus.TEMPORARY: "the cluster is not ready; try again later",
     ExitStatus.NOT_PERMITTED: "the monitors refuse us: key, name or caps",
     ExitStatus.CONFIG: "ceph.conf or a keyring is missing, unreadable or malformed",
+    ExitStatus.NOT_FOUND: "the COMMAND after -- cannot be run",
 }
 
 
 def usage() -> str:
     """The text of `--help`."""
-    return _USAGE + "".join(f"  {status:3}  {text}\n" for status, text in _STATUSES.items())
+    return f"{USAGE}\n{_USAGE}" + "".join(
+        f"  {status:3}  {text}\n" for status, text in _STATUSES.items()
+    )

@@ -33,9 +33,12 @@ from mdsdaemon.clients.objecter_session import (
 from mdsdaemon.clients.objecter_target import Recalc
 from mdsdaemon.encoding import DecodeError
 from mdsdaemon.messages.osd import MOSDBackoff, MOSDOp, MOSDOpReply
+from mdsdaemon.types.entity import PeerName
 from mdsdaemon.types.features import FEATURES_ADVERTISED
 from mdsdaemon.types.osd import OSDReqId
 from mdsdaemon.types.osd_op import Flag, OpFlag
+
+_NOBODY = PeerName(0, 0)  # the OSD then makes the id of our name, incarnation and tid
 
 REOPEN_PAUSE = 0.2
 """Seconds that a connection must have lived to be replaced at once when it breaks."""
@@ -222,7 +225,7 @@ class RequestTable:
             flags |= Flag.RETRY
         reqid = op.reqid
         if not reqid.tid:
-            reqid = OSDReqId(inc=self.client_inc)
+            reqid = OSDReqId(_NOBODY, inc=self.client_inc)
         msg = MOSDOp(
             pgid=target.actual_pgid,
             hash=target.hobject().hash,

@@ -15,6 +15,7 @@ from mdsdaemon.embedded.monitor import crush_build
 from mdsdaemon.embedded.monitor.osd_flags import NEW_CLUSTER
 from mdsdaemon.embedded.monitor.osd_history import MapHistory
 from mdsdaemon.embedded.monitor.osd_pending import Epoch, Pending, replacing_epoch
+from mdsdaemon.embedded.monitor.osd_text import single
 from mdsdaemon.embedded.monitor.records import pack, unpack_plain
 from mdsdaemon.embedded.monitor.service import Service, handles
 from mdsdaemon.encoding import EncodeError
@@ -284,4 +285,4 @@ def _keep_osds(made: OSDMap, now: OSDMap) -> None:
 
 
 def _ratio(value: float) -> float:
-    return value / 100 if value > 1 else value
+    return single(value / 100 if value > 1 else value)

@@ -28,7 +28,7 @@ from mdsdaemon.embedded.monitor.pool_options import (
     FLAG_NODEEP_SCRUB,
     FLAG_NOSCRUB,
 )
-from mdsdaemon.embedded.monitor.pool_view import is_tier
+from mdsdaemon.embedded.monitor.pool_view import is_tier, option
 from mdsdaemon.embedded.monitor.service import HEALTH_ERR, HEALTH_OK, HEALTH_WARN, HealthCheck
 from mdsdaemon.types.utime import NSEC
 
@@ -177,7 +177,7 @@ def _quotas(osd: OSDMonitor) -> Iterator[HealthCheck]:
 
 def _pools(osd: OSDMonitor) -> Iterator[HealthCheck]:
     config, usage = osd.mon.config, osd.usage
-    odd, single, unused, fewer = [], [], [], []
+    odd, single, unused, fewer, both = [], [], [], [], []
     for number, pool in sorted(osd.map.pools.items()):
         name = osd.pool_name(number)
         if pool.pg_num_target & (pool.pg_num_target - 1):
@@ -189,6 +189,8 @@ def _pools(osd: OSDMonitor) -> Iterator[HealthCheck]:
         if pool.pg_num_target > pool.pgp_num_target:
             numbers = f"pg_num {pool.pg_num_target} > pgp_num {pool.pgp_num_target}"
             fewer.append(f"pool {name} {numbers}")
+        if option(pool, "target_size_bytes") and option(pool, "target_size_ratio"):
+            both.append(f"Pool {name} has target_size_bytes and target_size_ratio set")
     if odd and config.get_bool("mon_warn_on_pool_pg_num_not_power_of_two"):
         text = f"{len(odd)} pool(s) have non-power-of-two pg_num"
         yield _warn("POOL_PG_NUM_NOT_POWER_OF_TWO", text, odd)
@@ -204,6 +206,9 @@ def _pools(osd: OSDMonitor) -> Iterator[HealthCheck]:
         yield HealthCheck("POOL_APP_NOT_ENABLED", HEALTH_WARN, text, unused, count)
     if fewer:
         yield _warn("SMALLER_PGP_NUM", f"{len(fewer)} pools have pg_num > pgp_num", fewer)
+    if both:
+        text = f"{len(both)} pools have both target_size_bytes and target_size_ratio set"
+        yield _warn("POOL_HAS_TARGET_SIZE_BYTES_AND_RATIO", text, both)
 
 
 def _pgs(osd: OSDMonitor) -> Iterator[HealthCheck]:

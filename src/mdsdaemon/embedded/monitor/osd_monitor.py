@@ -30,6 +30,7 @@ from mdsdaemon.embedded.monitor.osd_epochs import MapWatcher, OSDMapEpochs
 from mdsdaemon.embedded.monitor.osd_flags import NOUP
 from mdsdaemon.embedded.monitor.osd_pg_commands import PGCommands
 from mdsdaemon.embedded.monitor.osd_pgs import PGView
+from mdsdaemon.embedded.monitor.osd_refused import RefusedCommands
 from mdsdaemon.embedded.monitor.osd_state_commands import OSDStateCommands
 from mdsdaemon.embedded.monitor.osd_usage import NoStore, StoreUsage, UsageSource
 from mdsdaemon.embedded.monitor.pool_application import ApplicationCommands
@@ -90,6 +91,7 @@ class OSDMonitor(OSDMapEpochs):
             ApplicationCommands(self),
             self._usage_commands,
             PGCommands(self),
+            RefusedCommands(self),
         )
 
     def command_rooms(self) -> Iterable[object]:

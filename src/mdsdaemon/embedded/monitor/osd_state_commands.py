@@ -22,7 +22,7 @@ from mdsdaemon.embedded.monitor.commands import (
 )
 from mdsdaemon.embedded.monitor.osd_commands import osd_argument
 from mdsdaemon.embedded.monitor.osd_flags import PGLOG_HARDLIMIT, SETTABLE, flag_string
-from mdsdaemon.embedded.monitor.osd_text import general, parse_osd_id
+from mdsdaemon.embedded.monitor.osd_text import general, parse_osd_id, single
 from mdsdaemon.maps.osd_map import DEFAULT_PRIMARY_AFFINITY, OSD_IN, OSD_UP
 from mdsdaemon.types.entity import EntityAddr
 from mdsdaemon.types.release import RELEASES, release_name
@@ -225,11 +225,11 @@ class OSDStateCommands:
             raise fail(errno.EINVAL, "unable to parse 'ratio' value: a number from 0.0 to 1.0")
         with self._osd.change() as pending:
             if ctx.prefix == "osd set-full-ratio":
-                pending.inc.osd.new_full_ratio = ratio
+                pending.inc.osd.new_full_ratio = single(ratio)
             elif ctx.prefix == "osd set-backfillfull-ratio":
-                pending.inc.osd.new_backfillfull_ratio = ratio
+                pending.inc.osd.new_backfillfull_ratio = single(ratio)
             else:
-                pending.inc.osd.new_nearfull_ratio = ratio
+                pending.inc.osd.new_nearfull_ratio = single(ratio)
         self._osd.check_usage()
         return CommandResult(0, f"{ctx.prefix} {general(ratio)}")
 

@@ -10,12 +10,14 @@ import errno
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from mdsdaemon.encoding.codec import struct_of
 from mdsdaemon.messages.cmdparse import CommandError
 
 _SI = ("", "k", "M", "G", "T", "P", "E")
 _IEC = (" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB")
 _IEC_SHIFTS = {"K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60, "B": 0}
 _SI_POWERS = {"K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_F32 = struct_of("f")
 _INTEGER = re.compile(r"\s*[+-]?[0-9]+")
 _FLOAT = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TYPES = {"int": (-(1 << 63), (1 << 63) - 1), "uint": (0, (1 << 64) - 1)}
@@ -204,6 +206,11 @@ def parse_osd_id(text: str) -> int:
     if not 0 <= number < 1 << 31:
         raise CommandError(errno.EINVAL, f"osd id {text} is out of range")
     return number
+
+
+def single(value: float) -> float:
+    """The nearest number that a field of 32 bits holds, as the map will have it."""
+    return float(_F32.unpack(_F32.pack(value))[0])
 
 
 def number(value: float) -> int | float:

@@ -7,7 +7,7 @@
 
 Everything that a message or command changes is decided synchronously inside one transaction; see
 `transaction` for what durability means for the answers. The services are attributes: `mon_map`,
-`auth`, `config_db`, `kv`, `log`, `osd`, `mds`, `mgr`, `mgr_stat`, `health`.
+`auth`, `config_db`, `kv`, `log`, `osd`, `mds`, `mgr`, `health`, `command_handler`.
 
 Behaviour: ceph/ceph, src/mon/Monitor.cc (Pacific)
 """
@@ -56,6 +56,14 @@ TICK_INTERVAL: Final = 1.0
 CORE_TABLE: Final = "mon_core"
 FORMAT: Final = b"1"
 
+DEFAULTS: Final = {
+    "auth_allow_insecure_global_id_reclaim": False,
+    "mon_allow_pool_size_one": True,
+    "mon_warn_on_pool_no_redundancy": False,
+    "osd_pool_default_size": 1,
+}
+"""Options for which a cluster of one process has better defaults than Ceph."""
+
 _BEFORE_RECONNECT: Final = (MAuth, MCommand, MMonGetMap, MPing)
 """What a client may send on a session that it cannot prove to be its own later."""
 
@@ -90,6 +98,8 @@ class Monitor(Services, Dispatcher):
     ) -> None:
         self.name = name
         self.config = config
+        for option, value in DEFAULTS.items():
+            config.set_default(option, value)
         self.host = host
         self.fsid = fsid
         self.keyring = keyring

@@ -12,7 +12,6 @@ from mdsdaemon.embedded.monitor.health_monitor import HealthMonitor
 from mdsdaemon.embedded.monitor.log_monitor import LogMonitor
 from mdsdaemon.embedded.monitor.mds_monitor import MDSMonitor
 from mdsdaemon.embedded.monitor.mgr_monitor import MgrMonitor
-from mdsdaemon.embedded.monitor.mgr_stat import MgrStatMonitor
 from mdsdaemon.embedded.monitor.mon_map import MonmapMonitor
 from mdsdaemon.embedded.monitor.osd_monitor import OSDMonitor
 from mdsdaemon.embedded.monitor.service import Service
@@ -35,8 +34,8 @@ class Services:
     osd: OSDMonitor
     mds: MDSMonitor
     mgr: MgrMonitor
-    mgr_stat: MgrStatMonitor
     health: HealthMonitor
+    command_handler: CommandHandler
     services: list[Service]
 
     def make_services(self, mon: Monitor) -> None:
@@ -49,8 +48,8 @@ class Services:
         self.osd = OSDMonitor(mon)
         self.mds = MDSMonitor(mon)
         self.mgr = MgrMonitor(mon)
-        self.mgr_stat = MgrStatMonitor(mon)
         self.health = HealthMonitor(mon)
+        self.command_handler = CommandHandler(mon)
         self.services = [
             self.mon_map,
             self.auth,
@@ -60,9 +59,8 @@ class Services:
             self.config_db,
             self.mds,
             self.mgr,
-            self.mgr_stat,
             self.health,
-            CommandHandler(mon),
+            self.command_handler,
             SessionService(mon),
             StatusService(mon),
             TellService(mon),

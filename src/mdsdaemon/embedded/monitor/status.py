@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from typing import Any, ClassVar
 
-from mdsdaemon.embedded.monitor import mds_print, osd_view
+from mdsdaemon.embedded.monitor import mds_print, osd_pgs, osd_view
 from mdsdaemon.embedded.monitor.commands import (
     Args,
     CommandContext,
@@ -60,7 +60,7 @@ class StatusService(Service):
                 "num_mons": monmap.size(),
             },
             "osdmap": osd_view.summary(mon.osd.map),
-            "pgmap": mon.mgr_stat.summary(),
+            "pgmap": osd_pgs.summary_json(mon.osd.pgs.summary()),
             "fsmap": mds_print.summary(self._fsmap(ctx)),
             "mgrmap": mon.mgr.summary(),
             "servicemap": {"epoch": 1, "modified": created, "services": {}},
@@ -74,15 +74,15 @@ class StatusService(Service):
         age = timespan(now - mon.start_time)
         out = (
             f"  cluster:\n    id:     {mon.fsid}\n"
-            f"    health: {mon.health.text(first=indent, between=indent)}\n"
-            f"\n \n  services:\n    mon: 1 daemons, quorum {mon.name} (age {age})\n"
+            f"    health: {mon.health.text(first=indent, between=indent)}"
+            f" \n  services:\n    mon: 1 daemons, quorum {mon.name} (age {age})\n"
             "    mgr: no daemons active\n"
         )
         if fsmap.filesystems:
             out += f"    mds: {mds_print.daemon_summary(fsmap)}\n"
-        out += f"    osd: {osd_view.summary_text(mon.osd.map, now, ' ' * 9)}\n"
-        out += "\n \n  data:\n" + mds_print.fs_summary(fsmap) + mon.mgr_stat.summary_text()
-        return out + "\n "
+        out += f"    osd: {osd_view.summary_text(mon.osd.map, now, ' ' * 9)}"
+        out += " \n  data:\n" + mds_print.fs_summary(fsmap)
+        return out + osd_pgs.summary_text(mon.osd.pgs.summary()) + " "
 
     # -- versions, features, nodes ------------------------------------------------------------
 

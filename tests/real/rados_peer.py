@@ -21,7 +21,7 @@ cluster.connect()
 ctx = cluster.open_ioctx(pool)
 
 def text(raw):
-    return None if raw is None else raw.decode("latin-1")
+    return (raw or b"").decode("latin-1")
 
 def look(oid):
     ctx.set_namespace(space)

@@ -291,7 +291,7 @@ class ObjectOperation:
         return self.add(OSDOp(Op.STAT))
 
     def assert_version(self, version: int) -> Self:
-        """Go on only at this version: ERANGE if the object's is older, EOVERFLOW if newer."""
+        """Go on only at this version; ERANGE: the object is newer, EOVERFLOW: it is older."""
         return self.add(OSDOp(Op.ASSERT_VER, 0, ASSERT_VER.pack(0, version)))
 
     def cmpxattr(self, name: str, cmp: Cmp, value: bytes | int) -> Self:

@@ -275,3 +275,33 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
     assert not config.is_tracked("log_file")
     assert daemon_logger("mds.a", BASE).name == f"{BASE}.mds.a"
+
+
+def test_a_full_disk(setup: Setup, tmp_path: Path) -> None:
+    """One sentence on stderr, and the log goes on where there is room again."""
+    logs, config, stderr = setup(log_file="/dev/full")
+    logs.logger.info("lost")
+    logs.logger.info("lost too")
+    assert stderr.getvalue() == (
+        "mds.a: cannot write to log file /dev/full: No space left on device; "
+        "lines are lost until that is mended\n"
+    )
+    with pytest.raises(OSError, match="No space left"):
+        logs.flush()
+    config_set(config, "log_file", [str(tmp_path / "elsewhere")])
+    logs.logger.info("kept")
+    assert "kept" in (tmp_path / "elsewhere").read_text()
+    assert stderr.getvalue().count("\n") == 1
+
+
+def test_rotation_on_a_full_disk(setup: Setup, tmp_path: Path) -> None:
+    logs, _, _ = setup()
+    path = tmp_path / "mds.a.log"
+    path.unlink()
+    path.symlink_to("/dev/full")
+    logs.reopen()
+    logs.logger.info("lost")
+    path.unlink()
+    logs.reopen()
+    logs.logger.info("kept")
+    assert "kept" in path.read_text()

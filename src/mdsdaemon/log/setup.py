@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TextIO
 
 from mdsdaemon.config import Config, Level
@@ -28,24 +29,51 @@ _TARGETS = (
 
 
 class _FileHandler(logging.StreamHandler[TextIO]):
-    """A log file that can be opened again after somebody renamed it."""
+    """A log file that can be opened again after somebody renamed it.
 
-    def __init__(self, path: str) -> None:
+    A line that cannot be written (the disk is full) is lost; `complain` hears of the first of them.
+    """
+
+    def __init__(self, path: str, complain: Callable[[str], None]) -> None:
         self.path = path
+        self._complain = complain
+        self._failing = self._failed = False
         super().__init__(self._open())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._failed = False
+        super().emit(record)
+        self._failing = self._failed
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's name
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._failed = True
+        if not self._failing:
+            self._complain(
+                f"cannot write to log file {self.path}: {error.strerror or error}; "
+                "lines are lost until that is mended"
+            )
 
     def _open(self) -> TextIO:
         return open(self.path, "a", encoding="utf-8", errors="backslashreplace")
 
     def reopen(self) -> None:
         """Open the path anew. OSError: it cannot be; the old file stays in use."""
-        old = self.setStream(self._open())
-        if old is not None:
-            old.close()
+        new = self._open()
+        # What the old file does not take is lost, and no reason to stay with it.
+        with suppress(OSError):
+            self.flush()
+        with suppress(OSError):
+            self.stream.close()
+        self.stream = new
 
     def close(self) -> None:
         super().close()
-        self.stream.close()
+        with suppress(OSError):
+            self.stream.close()
 
 
 class _SyslogHandler(logging.Handler):
@@ -173,10 +201,15 @@ class DaemonLogging:
             old.close()
         if path:
             try:
-                self._file = _FileHandler(path)
+                self._file = _FileHandler(path, self._file_fails)
             except OSError as e:
                 return f"cannot open log file {path}: {e.strerror or e}"
         return ""
+
+    def _file_fails(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stderr.write(f"{self._config.name}: {text}\n")
+            self._stderr.flush()
 
     def reopen(self) -> None:
         """Open the log file again: for SIGHUP and `log reopen`, after it was rotated."""
@@ -192,7 +225,7 @@ class DaemonLogging:
             self.logger.error(text, self._file.path, why)
 
     def flush(self) -> None:
-        """Write what is still buffered: for `log flush`."""
+        """Write what is still buffered: for `log flush`. Raises OSError."""
         for handler in self._handlers:
             handler.flush()
 

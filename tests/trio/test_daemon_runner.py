@@ -107,10 +107,13 @@ def test_re_execute_uses_the_same_command_line(monkeypatch: pytest.MonkeyPatch) 
 
     def execv(path: str, argv: list[str]) -> None:
         calls.append((path, argv))
+        # A log rotation meets a program that does not listen yet.
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         raise OSError(8, "Exec format error")
 
     monkeypatch.setattr(os, "execv", execv)
     logs = _Logs()
+    before = signal.getsignal(signal.SIGHUP)
     with pytest.raises(FatalError, match="Exec format error") as caught:
         runner.re_execute(["python", "-m", "mdsdaemon", "-i", "a"], logs)  # type: ignore[arg-type]
     assert caught.value.status is ExitStatus.SOFTWARE
@@ -120,3 +123,21 @@ def test_re_execute_uses_the_same_command_line(monkeypatch: pytest.MonkeyPatch) 
     assert [path for path, _ in calls][1:] == ["/proc/self/exe"]
     assert calls[0][1] == ["python", "-m", "mdsdaemon", "-i", "a"]
     assert logs.flushed == 2
+    assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_re_execute_with_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(_Logs):
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    def execv(path: str, argv: list[str]) -> None:
+        raise SystemExit(path)
+
+    monkeypatch.setattr(os, "execv", execv)
+    hangup = signal.getsignal(signal.SIGHUP)
+    try:
+        with pytest.raises(SystemExit, match="python"):
+            runner.re_execute(["python"], Full())  # type: ignore[arg-type]
+    finally:
+        signal.signal(signal.SIGHUP, hangup)

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import trio
@@ -95,10 +96,14 @@ def re_execute(argv: Sequence[str], logs: DaemonLogging) -> NoReturn:
     if not exe or not os.access(exe, os.X_OK):
         exe = "/proc/self/exe"
     log.info("respawning: %s with %s", exe, " ".join(argv[1:]))
-    logs.flush()
+    with suppress(OSError):
+        logs.flush()
+    # The new program has no handler at first, and a log rotation must not end it. It inherits this.
+    handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         os.execv(exe, list(argv))
     except OSError as e:
+        signal.signal(signal.SIGHUP, handler)
         raise FatalError(
             f"respawn execv {exe} failed: {e.strerror}",
             ExitStatus.SOFTWARE,

@@ -120,6 +120,7 @@ class Recording(Dispatcher):
         self.connections: list[Connection] = []
         self.on_message: Callable[[MNumber], None] | None = None
         self.admit = True
+        self.misses = True
         self._changed = trio.lowlevel.ParkingLot()
 
     def _note(self, event: str) -> None:
@@ -152,6 +153,10 @@ class Recording(Dispatcher):
     def ms_handle_accept(self, con: Connection) -> None:
         self.accepted.append(con)
         self._note("accept")
+
+    def ms_handle_rest(self, con: Connection) -> bool:
+        self._note("rest")
+        return not self.misses
 
     def ms_handle_reset(self, con: Connection) -> bool:
         # "dropped": authenticated, but its socket went to another connection, or to none

@@ -13,6 +13,7 @@ from trio.testing import MockClock
 
 from mdsdaemon.daemon import runner
 from mdsdaemon.daemon.commands.tell import MAX_QUEUED
+from mdsdaemon.daemon.mds_daemon import MAX_UNREAD
 from mdsdaemon.daemon.outcome import End
 from mdsdaemon.errors import ExitStatus, FatalError
 from mdsdaemon.maps.compat_set import get_compat_set_all
@@ -21,6 +22,8 @@ from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.mds import MCommand, MCommandReply
 from mdsdaemon.net.memory_network import LinkSettings
 from mdsdaemon.recorder import FlightRecorder
+from mdsdaemon.types.entity import CLIENT
+from mdsdaemon.types.entity import MDS as MDS_TYPE
 
 
 async def test_becomes_standby_and_stays(autojump_clock: MockClock) -> None:
@@ -290,6 +293,44 @@ async def test_a_flood_of_commands_is_bounded(autojump_clock: MockClock) -> None
         assert [(r.r, r.tid) for r in replies] == [(-16, MAX_QUEUED + n) for n in range(5)]
         await trio.sleep(1)
         assert sorted(r.tid for r in replies if r.r == 0) == list(range(MAX_QUEUED))
+
+
+async def test_a_client_that_reads_no_answers(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answers must not pile up; the flood ends its connection."""
+    async with a_cluster() as cluster, cluster.standby("a") as mds:
+        admin = await cluster.admin()
+        addrs = mds.daemon.messenger.my_addrs
+        con = admin.messenger.connect_to(MDS_TYPE, addrs)
+        con.send_message(MCommand(fsid=mds.daemon.monc.fsid, cmd=['{"prefix": "0"}'], tid=77))
+        while 77 not in admin.replies:
+            await admin.changed.park()
+        (there,) = [c for c in mds.daemon.messenger.connections if c.peer_type == CLIENT]
+        assert there._link is not None
+        monkeypatch.setattr(there._link, "_flush", lambda: None)  # the kernel takes no more
+        for tid in range(100, 100 + 2 * MAX_UNREAD):
+            con.send_message(MCommand(fsid=mds.daemon.monc.fsid, cmd=['{"prefix": "0"}'], tid=tid))
+            await trio.sleep(0.01)
+        assert not there.is_open
+        assert "takes no answers" in caplog.text
+        con.mark_down()
+        assert (await admin.tell(addrs, '{"prefix": "0"}')).r == 0
+
+
+async def test_idle_clients_leave_nothing_behind(autojump_clock: MockClock) -> None:
+    """Who connected and asked for nothing is forgotten when it goes."""
+    async with a_cluster() as cluster, cluster.standby("a") as mds:
+        for _ in range(20):
+            admin = await cluster.admin()
+            con = admin.messenger.connect_to(MDS_TYPE, mds.daemon.messenger.my_addrs)
+            con.send_keepalive()
+            await trio.sleep(1)
+            assert con.is_connected
+            con.mark_down()
+            await trio.sleep(1)
+        left = [c for c in mds.daemon.messenger.connections if c.peer_type == CLIENT]
+        assert left == []
 
 
 class Notifications:

@@ -149,6 +149,61 @@ async def test_flood_of_half_open_connections(autojump_clock: trio.testing.MockC
             stream.close()
 
 
+async def test_keepalives_without_end(autojump_clock: trio.testing.MockClock) -> None:
+    """A peer that asks for signs of life and reads none of them costs no memory."""
+    network = MemoryNetwork(13)
+    async with two_nodes(network) as (server, client):
+        con = client.connect(server)
+        with trio.fail_after(10):
+            await client.dispatcher.until_event("connect")
+            await server.dispatcher.until_event("accept")
+        there = server.dispatcher.accepted[0]
+        assert there._link is not None
+        there._link._unsent = memoryview(b"")  # the kernel takes no more
+        assert con._link is not None
+        for _ in range(1000):
+            con._link.wire.send_keepalive(1000.0)
+            con._link.kick()
+            await trio.sleep(0.01)
+        assert there.last_keepalive > 5
+        assert there._link.wire._writer.nbytes < 1000
+        there._link._unsent = None
+        con.send_keepalive()
+        with trio.fail_after(10):
+            while not 1 < con.last_keepalive_ack < 900:
+                await trio.testing.wait_all_tasks_blocked()
+                await trio.sleep(0.01)
+
+
+async def test_clients_that_nobody_misses(autojump_clock: trio.testing.MockClock) -> None:
+    """A connection waits for its client only as long as a dispatcher would miss it."""
+    network = MemoryNetwork(14)
+    server = make_node(network.transport(SERVER_HOST), "mds.0", Policy.stateful_server())
+    async with trio.open_nursery() as nursery:
+        await start(nursery, server, f"v2:{SERVER_HOST}:6800")
+
+        async def visit(seed: int) -> None:
+            client = make_node(
+                network.transport("10.0.0.3"), "client.1", Policy.lossless_client(), seed=seed
+            )
+            await start(nursery, client)
+            client.connect(server)
+            with trio.fail_after(10):
+                await client.dispatcher.until_event("connect")
+            client.scope.cancel()
+            await trio.sleep(1)
+
+        await visit(0)
+        assert len(server.messenger.connections) == 1
+        server.dispatcher.misses = False
+        for seed in range(1, 20):
+            await visit(seed)
+        assert len(server.messenger.connections) == 1
+        assert len(server.messenger.registry.sessions()) == 1
+        assert server.dispatcher.events.count("reset") == 19
+        nursery.cancel_scope.cancel()
+
+
 async def test_eviction_takes_from_the_busiest(autojump_clock: trio.testing.MockClock) -> None:
     network = MemoryNetwork(6)
     options = MessengerOptions(max_handshakes=10)

@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 
 CEPH_MSG_OSD_MAP = 41
 
+MAX_UNREAD = 256
+"""Answers to commands that may wait for a client to read them."""
+
 
 @contextmanager
 def _shared_state(where: str) -> Iterator[None]:
@@ -195,6 +198,13 @@ class MDSDaemon(Dispatcher):
         if not live:
             # The session is there for commands only, the answer is the last thing it says.
             con.mark_disposable()
+            if con.queued > MAX_UNREAD:
+                self.log.warning(
+                    "%s sends commands and takes no answers; connection closed",
+                    sessions.describe(con),
+                )
+                con.mark_down()
+                return True
         refusal = refuse(msg, session.auth_caps)
         if refusal is None:
             self.tell.queue_tell_command(msg)
@@ -410,6 +420,13 @@ class MDSDaemon(Dispatcher):
         """A peer's connection is ready: it gets its session."""
         if not self.stopping:
             sessions.accept(con, self.mds_rank, self.log)
+
+    def ms_handle_rest(self, con: Connection) -> bool:
+        """A client without a session has nothing to come back to.
+
+        ceph-mds keeps such connections, which anybody with a key could make without number.
+        """
+        return self._is_client(con) and sessions.is_idle(con)
 
     def ms_handle_reset(self, con: Connection) -> bool:
         """A connection is gone; only those of clients concern us."""

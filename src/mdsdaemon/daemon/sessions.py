@@ -67,6 +67,12 @@ def accept(con: Connection, rank: Rank | None, log: logging.Logger) -> Session:
     return session
 
 
+def is_idle(con: Connection) -> bool:
+    """Whether the connection belongs to no session that a client has opened."""
+    session = con.session
+    return not isinstance(session, Session) or session.is_closed()
+
+
 def reset(con: Connection, log: logging.Logger, *, remote: bool) -> None:
     """A client's connection was reset, by us or (`remote`) by the client.
 

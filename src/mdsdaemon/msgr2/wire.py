@@ -52,6 +52,9 @@ class Wire:
         self._handshake: ClientHandshake | ServerHandshake
         self._events: deque[Event]
         self._keepalive_stamp: int | None = None
+        # Only the newest is answered when several came meanwhile: a peer that asks without end
+        # and never reads must not fill our memory.
+        self._keepalive_answer: bytes | None = None
 
     @classmethod
     def client(
@@ -183,7 +186,7 @@ class Wire:
                 stamp = segments[0][: _UTIME.size]
                 seconds, nanoseconds = _fixed(_UTIME, tag, stamp)
                 if tag == _KEEPALIVE2:
-                    self._writer.write(_KEEPALIVE2_ACK, stamp)
+                    self._keepalive_answer = stamp
                     return KeepaliveReceived(seconds * _NSEC + nanoseconds)
                 return KeepaliveAcked(seconds * _NSEC + nanoseconds)
         return None
@@ -227,7 +230,12 @@ class Wire:
         session = handshake.session
         if handshake.state is not State.READY or session is None:
             return False
-        return bool(session.ack_left or session.can_write or self._keepalive_stamp is not None)
+        return bool(
+            session.ack_left
+            or session.can_write
+            or self._keepalive_stamp is not None
+            or self._keepalive_answer is not None
+        )
 
     def data_to_send(self, max_bytes: int = 1 << 18) -> bytes:
         """What to write to the socket now; b"" if nothing.
@@ -238,6 +246,9 @@ class Wire:
         handshake = self._handshake
         session = handshake.session
         if handshake.state is State.READY and session is not None:
+            if self._keepalive_answer is not None:
+                writer.write(_KEEPALIVE2_ACK, self._keepalive_answer)
+                self._keepalive_answer = None
             if self._keepalive_stamp is not None:
                 writer.write(_KEEPALIVE2, _UTIME.pack(*divmod(self._keepalive_stamp, _NSEC)))
                 self._keepalive_stamp = None

@@ -156,6 +156,11 @@ class Connection:
         """Messages flow."""
         return self._session is not None and self._session.state is SessionState.READY
 
+    @property
+    def queued(self) -> int:
+        """Messages that the peer has not taken yet."""
+        return 0 if self._session is None else self._session.queued
+
     # -- called from anywhere ------------------------------------------------------------
 
     def send_message(self, msg: Message) -> bool:
@@ -409,6 +414,9 @@ class Connection:
                 self.finish(str(exc), reset=True, level=level)
                 return
             case FaultKind.STANDBY:
+                if session.policy.server and self._is_not_missed():
+                    self.finish(str(exc), reset=True, level=level)
+                    return
                 self._resting = True
                 then = "waits for a message or for the peer"
             case FaultKind.RECONNECT:
@@ -422,6 +430,15 @@ class Connection:
         self.messenger.record(
             "connection.fault", con=self.serial, peer=self.peer, reason=str(exc), then=then
         )
+
+    def _is_not_missed(self) -> bool:
+        try:
+            return self.messenger.deliver_handle_rest(self)
+        except DaemonFault:
+            raise
+        except Exception:
+            self.messenger.log.exception("a bug in judging whether %s is missed", self.peer)
+            return False
 
     def _tell_refused(self) -> None:
         try:

@@ -37,6 +37,12 @@ class Dispatcher:
     def ms_handle_accept(self, con: Connection) -> None:
         """A connection that the peer opened is ready, for the first time or again."""
 
+    def ms_handle_rest(self, con: Connection) -> bool:
+        """The peer of `con` is gone, and it is the peer's to come back. True: nobody here would
+        miss it, so the connection ends instead of waiting for ever.
+        """
+        return False
+
     def ms_handle_reset(self, con: Connection) -> bool:
         """`con` is gone and messages may be lost. True: no other dispatcher is told."""
         return False

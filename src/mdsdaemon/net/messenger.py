@@ -331,6 +331,10 @@ class Messenger:
             if dispatcher.ms_handle_reset(con):
                 return
 
+    def deliver_handle_rest(self, con: Connection) -> bool:
+        """Ask the dispatchers until one knows that `con` is not missed."""
+        return any(dispatcher.ms_handle_rest(con) for dispatcher in self._dispatchers)
+
     def deliver_handle_remote_reset(self, con: Connection) -> None:
         """Tell all dispatchers."""
         for dispatcher in self._dispatchers:

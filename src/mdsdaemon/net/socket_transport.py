@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 -- looked for late otherwise, out of reach
 import errno
 import os
 import socket

@@ -52,7 +52,7 @@ class AuthCommands:
         name = _entity(args, "invalid entity_auth ")
         auth = self.auth.keys.get(name)
         if auth is None:
-            raise fail(errno.ENOENT, f"no key for {name}")
+            raise fail(errno.ENOENT, f"no key for auth(key={EntityAuth().key.to_base64()})")
         text = f"export auth(key={auth.key.to_base64()})"
         return self._ring(ctx, KeyRing({name: auth}), text)
 
@@ -137,7 +137,7 @@ class AuthCommands:
         about="key of an entity; a new one with these caps if there is none",
     )
     def auth_get_or_create_key(self, ctx: CommandContext, args: Args) -> CommandResult:
-        return _key(ctx, self._get_or_create(args)[1])
+        return _key(ctx, self._get_or_create(args)[1], end="\n")
 
     @command(
         f"auth get-or-create {_ENTITY} {_CAPS},req=false",
@@ -212,9 +212,9 @@ def _plain(ring: KeyRing) -> list[dict[str, Any]]:
     )
 
 
-def _key(ctx: CommandContext, auth: EntityAuth) -> CommandResult:
+def _key(ctx: CommandContext, auth: EntityAuth, *, end: str = "") -> CommandResult:
     text = auth.key.to_base64()
-    return ctx.reply({"key": text}, text, section="auth")
+    return ctx.reply({"key": text}, text + end, section="auth")
 
 
 def _entity(args: Args, complaint: str = "") -> EntityName:

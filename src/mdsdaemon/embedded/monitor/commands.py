@@ -129,10 +129,8 @@ class Args:
         return bool(_get(cmdparse.get_bool, self.cmdmap, name))
 
     def get_strs(self, name: str) -> list[str]:
-        """A list of texts (`n=N`), empty when absent; one text counts as a list of it."""
+        """A list of texts (`n=N`), empty when absent."""
         value = self.cmdmap.get(name)
-        if isinstance(value, str):
-            return [value]
         if isinstance(value, list):
             return [f"{item}" for item in value]
         return _get(cmdparse.get_strings, self.cmdmap, name) or []

@@ -226,6 +226,8 @@ class LogMonitor(Service):
         channel = args.get_str("channel") or CLOG_CHANNEL_CLUSTER
         channels = list(self._channels) if channel == "*" else [channel]
         found = [kept.entry for kept in self._ordered(channels) if kept.entry.prio >= level]
+        if channel == "*":
+            found.sort(key=lambda entry: entry.stamp)
         found = found[-(20 if number is None else number) :]
         text = "".join(f"{entry_text(entry)}\n" for entry in found)
         return ctx.reply([_dump(entry) for entry in found], text, section="tail")

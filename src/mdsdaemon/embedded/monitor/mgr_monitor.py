@@ -16,6 +16,7 @@ from mdsdaemon.embedded.monitor.service import Service, handles
 from mdsdaemon.maps.mgr_map import MgrMap
 from mdsdaemon.messages.mgr import MMgrMap
 from mdsdaemon.messages.mon_server import MMgrBeacon
+from mdsdaemon.types.utime import utime_str
 
 if TYPE_CHECKING:
     from mdsdaemon.embedded.monitor.core import Monitor
@@ -55,6 +56,11 @@ class MgrMonitor(Service):
         """`mgrmap` of `ceph status`."""
         return {"available": False, "num_standbys": 0, "modules": [], "services": {}}
 
+    def service_map(self) -> dict[str, Any]:
+        """The map of services that report to a manager: nobody does."""
+        created = utime_str(self.mon.mon_map.map.created)
+        return {"epoch": 1, "modified": created, "services": {}}
+
     # -- commands -----------------------------------------------------------------------------
 
     @command("mgr stat", module="mgr", perm="r", about="the managers in numbers")
@@ -70,7 +76,7 @@ class MgrMonitor(Service):
     def mgr_dump(self, ctx: CommandContext, args: Args) -> CommandResult:
         epoch = args.get_int("epoch")
         if epoch not in (None, 0, EPOCH):
-            raise fail(errno.ENOENT, "")
+            raise fail(errno.ENOENT, f"there is no map for epoch {epoch}")
         return ctx.reply(self.map.dump(), section="mgrmap")
 
     @command("mgr services", module="mgr", perm="r", about="what modules serve where")
@@ -126,8 +132,9 @@ class MgrMonitor(Service):
         about="machines and versions of the managers",
     )
     def mgr_metadata(self, ctx: CommandContext, args: Args) -> CommandResult:
-        if args.get_str("who") is not None:
-            raise fail(errno.ENOENT, "")
+        who = args.get_str("who")
+        if who is not None:
+            raise fail(errno.ENOENT, f"mgr.{who} does not exist")
         return ctx.reply([])
 
     @command(

@@ -12,6 +12,7 @@ Format: ceph/ceph, src/mon/MonCap.cc (Pacific)
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from attrs import frozen
@@ -61,19 +62,21 @@ class MonCapGrant:
         )
 
 
-class _Fail(Exception):
+class Fail(Exception):
     """This alternative does not match."""
 
 
-class _Parser:
-    def __init__(self, text: str, at: int) -> None:
+class CapsParser:
+    """Reads grants from the left; its methods raise Fail where they find something else."""
+
+    def __init__(self, text: str) -> None:
         self.text = text
-        self.at = at
+        self.at = 0
 
     def take(self, pattern: re.Pattern[str]) -> re.Match[str]:
         found = pattern.match(self.text, self.at)
         if found is None:
-            raise _Fail
+            raise Fail
         self.at = found.end()
         return found
 
@@ -84,7 +87,7 @@ class _Parser:
 
     def word(self, word: str) -> None:
         if not self.text.startswith(word, self.at):
-            raise _Fail
+            raise Fail
         self.at += len(word)
 
     def try_word(self, word: str) -> bool:
@@ -94,7 +97,7 @@ class _Parser:
             self.take(_SPACES)
             self.word(word)
             self.take(_SPACES)
-        except _Fail:
+        except Fail:
             self.at = start
             return False
         return True
@@ -120,7 +123,7 @@ class _Parser:
         try:
             if self.try_word("network"):
                 return self.take(_NETWORK)[0]
-        except _Fail:
+        except Fail:
             self.at = start
         return ""
 
@@ -131,40 +134,52 @@ class _Parser:
             self.word("fsname")
             self.gap()
             return self.take(_FS_NAME)[0]
-        except _Fail:
+        except Fail:
             self.at = start
             return ""
 
+    def equal(self) -> bool:
+        """``=`` between a key and its value."""
+        if not self.text.startswith("=", self.at):
+            return False
+        self.at += 1
+        return True
+
     def pair(self) -> tuple[str, Constraint]:
         key = self.string()
-        if self.text.startswith("=", self.at):
-            self.at += 1
+        if self.equal():
             return key, Constraint("equal", self.string())
         for kind in ("prefix", "regex"):
             if self.try_word(kind):
                 return key, Constraint(kind, self.string())
-        raise _Fail
+        raise Fail
 
-    def with_args(self) -> tuple[tuple[str, Constraint], ...]:
-        start = self.at
-        pairs: dict[str, Constraint] = {}
-        try:
-            if not self.try_word("with"):
-                return ()
-            key, constraint = self.pair()
-        except _Fail:
-            self.at = start
-            return ()
-        pairs[key] = constraint
+    def pairs(self) -> tuple[tuple[str, Constraint], ...]:
+        """Any number of pairs, each with spaces before it."""
+        found: dict[str, Constraint] = {}
         while True:
             start = self.at
             try:
                 self.take(_SPACES)
                 key, constraint = self.pair()
-            except _Fail:
+            except Fail:
                 self.at = start
-                return tuple(sorted(pairs.items(), key=lambda item: item[0]))
-            pairs.setdefault(key, constraint)
+                return tuple(sorted(found.items(), key=lambda item: item[0]))
+            found.setdefault(key, constraint)
+
+    def with_args(self) -> tuple[tuple[str, Constraint], ...]:
+        """``with`` and pairs; nothing is taken where no pair follows."""
+        start = self.at
+        try:
+            self.take(_SPACES)
+            self.word("with")
+        except Fail:
+            self.at = start
+            return ()
+        found = self.pairs()
+        if not found:
+            self.at = start
+        return found
 
     # -- the four forms ----------------------------------------------------------------------
 
@@ -197,18 +212,42 @@ class _Parser:
         self.gap()
         return MonCapGrant(command=self.string(), args=self.with_args(), network=self.network())
 
+    def forms(self) -> tuple[Callable[[], MonCapGrant], ...]:
+        """What a grant may be, tried in this order."""
+        return (self.blanket, self.profile, self.service, self.command)
+
     def grant(self) -> MonCapGrant:
         self.try_spaces()
         start = self.at
-        for form in (self.blanket, self.profile, self.service, self.command):
+        for form in self.forms():
             try:
                 found = form()
-            except _Fail:
+            except Fail:
                 self.at = start
                 continue
             self.try_spaces()
             return found
-        raise _Fail
+        raise Fail
+
+    def grants(self, service: str) -> tuple[MonCapGrant, ...]:
+        """All grants; raises CapsError with Ceph's words about the caps of that service."""
+        text = self.text
+        grants: list[MonCapGrant] = []
+        stop = 0
+        try:
+            grants.append(self.grant())
+            stop = self.at
+            while True:
+                self.take(_SEPARATOR)
+                grants.append(self.grant())
+                stop = self.at
+        except Fail:
+            pass
+        if not grants or stop != len(text):
+            rest = text[stop:]
+            where = f"'{rest}' of '{text}'" if rest else f"end of '{text}'"
+            raise CapsError(f"{service} capability parse failed, stopped at {where}")
+        return tuple(grants)
 
 
 def parse(text: str) -> tuple[MonCapGrant, ...]:
@@ -217,20 +256,45 @@ def parse(text: str) -> tuple[MonCapGrant, ...]:
     Raises:
         CapsError: where Ceph's parser stops before the end.
     """
-    parser = _Parser(text, 0)
-    grants: list[MonCapGrant] = []
-    stop = 0
-    try:
-        grants.append(parser.grant())
-        stop = parser.at
-        while True:
-            parser.take(_SEPARATOR)
-            grants.append(parser.grant())
-            stop = parser.at
-    except _Fail:
-        pass
-    if not grants or stop != len(text):
-        rest = text[stop:]
-        where = f"'{rest}' of '{text}'" if rest else f"end of '{text}'"
-        raise CapsError(f"mon capability parse failed, stopped at {where}")
-    return tuple(grants)
+    return CapsParser(text).grants("mon")
+
+
+class _MgrCapsParser(CapsParser):
+    """A little more than for the monitor: modules, and arguments of profiles."""
+
+    def equal(self) -> bool:
+        start = self.at
+        self.try_spaces()
+        if self.text.startswith("=", self.at):
+            self.at += 1
+            self.try_spaces()
+            return True
+        self.at = start
+        return False
+
+    def profile(self) -> MonCapGrant:
+        found = super().profile()
+        if found.network:
+            return found
+        return MonCapGrant(profile=found.profile, args=self.pairs(), network=self.network())
+
+    def module(self) -> MonCapGrant:
+        self.word("allow")
+        self.take(_SPACES)
+        self.word("module")
+        self.gap()
+        name = self.string()
+        args = self.with_args()
+        self.take(_SPACES)
+        return MonCapGrant(service=name, args=args, allow=self.rwxa(), network=self.network())
+
+    def forms(self) -> tuple[Callable[[], MonCapGrant], ...]:
+        return (self.blanket, self.profile, self.service, self.module, self.command)
+
+
+def check_mgr_caps(text: str) -> None:
+    """Raises CapsError: not in the language of mgr caps (nobody here enforces them).
+
+    Format: ceph/ceph, src/mgr/MgrCap.cc (Pacific)
+    """
+    _MgrCapsParser(text).grants("mgr")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mdsdaemon.embedded.monitor.commands import (
     FLAG_DEPRECATED,
+    FLAG_OBSOLETE,
     Args,
     CommandContext,
     CommandResult,
@@ -86,7 +87,7 @@ class MonCommands:
         text = (
             f"{found} removed_ranks: {{}}, election epoch "
             f"{self.mon_map.quorum_status()['election_epoch']}, leader 0 {self._name}, "
-            f"quorum 0 {self._name}"
+            f"quorum 0 {self._name}\n"
         )
         return ctx.reply(data, text, section="mon_stat")
 
@@ -137,6 +138,7 @@ class MonCommands:
             return ctx.reply([metadata])
         if name.removeprefix("mon.") != self._name:
             raise fail(errno.ENOENT, "requested mon not found")
+        del metadata["name"]
         return ctx.reply(metadata)
 
     @command(
@@ -171,8 +173,6 @@ class MonCommands:
     )
     def mon_ok_to_stop(self, ctx: CommandContext, args: Args) -> CommandResult:
         ids = args.get_strs("ids")
-        if not ids:
-            raise fail(errno.EINVAL, "must specify one or more mon IDs")
         if self._name in ids:
             raise fail(
                 errno.EBUSY,
@@ -257,6 +257,7 @@ class MonCommands:
     def mon_enable_msgr2(self, ctx: CommandContext, args: Args) -> CommandResult:
         return CommandResult()
 
+    @command("scrub", module="mon", perm="rw", flags=FLAG_OBSOLETE, about="older name of mon scrub")
     @command("mon scrub", module="mon", perm="rw", about="nothing: there is no second store")
     def mon_scrub(self, ctx: CommandContext, args: Args) -> CommandResult:
         return CommandResult()

@@ -15,6 +15,7 @@ from mdsdaemon.embedded.monitor.service import Service, handles
 from mdsdaemon.encoding import encode
 from mdsdaemon.maps.mon_map import MonFeature, MonInfo, MonMap
 from mdsdaemon.messages.mon import MMonGetMap, MMonMap
+from mdsdaemon.types.entity import MON, OSD
 from mdsdaemon.types.features import FEATURES_ADVERTISED
 from mdsdaemon.types.sys_info import collect_sys_info
 from mdsdaemon.types.utime import from_seconds
@@ -186,7 +187,9 @@ class MonmapMonitor(Service):
     def feature_map(self) -> dict[str, list[dict[str, Any]]]:
         """How many peers of which type have which features (`ceph features`)."""
         count: Counter[tuple[int, str, int]] = Counter()
-        count[1, "mon", FEATURES_ADVERTISED] = 1
+        count[MON, "mon", FEATURES_ADVERTISED] = 1
+        if self.mon.osd.booted is not None:  # it has no session: it is of this process
+            count[OSD, "osd", self.mon.osd.booted.features] = 1
         for session in self.mon.sessions:
             if session.con is not None and session.features:
                 count[session.peer_type, session.type_name, session.features] += 1

@@ -14,6 +14,7 @@ from mdsdaemon.embedded.monitor.mds_monitor import MDSMonitor
 from mdsdaemon.embedded.monitor.mgr_monitor import MgrMonitor
 from mdsdaemon.embedded.monitor.mon_map import MonmapMonitor
 from mdsdaemon.embedded.monitor.osd_monitor import OSDMonitor
+from mdsdaemon.embedded.monitor.report import ReportService
 from mdsdaemon.embedded.monitor.service import Service
 from mdsdaemon.embedded.monitor.session_service import SessionService
 from mdsdaemon.embedded.monitor.status import StatusService
@@ -63,5 +64,6 @@ class Services:
             self.command_handler,
             SessionService(mon),
             StatusService(mon),
+            ReportService(mon),
             TellService(mon),
         ]

@@ -21,8 +21,7 @@ from mdsdaemon.embedded.monitor.osd_text import timespan
 from mdsdaemon.embedded.monitor.service import Service
 from mdsdaemon.maps.fs_map import FSMap
 from mdsdaemon.types.release import release_name
-from mdsdaemon.types.utime import from_seconds, utime_str
-from mdsdaemon.version import ceph_version, git_version
+from mdsdaemon.version import ceph_version
 
 
 class StatusService(Service):
@@ -46,7 +45,6 @@ class StatusService(Service):
     def _status(self, ctx: CommandContext) -> dict[str, Any]:
         mon = self.mon
         monmap = mon.mon_map.map
-        created = utime_str(monmap.created)
         return {
             "fsid": str(mon.fsid),
             "health": mon.health.summary(),
@@ -63,7 +61,7 @@ class StatusService(Service):
             "pgmap": osd_pgs.summary_json(mon.osd.pgs.summary()),
             "fsmap": mds_print.summary(self._fsmap(ctx)),
             "mgrmap": mon.mgr.summary(),
-            "servicemap": {"epoch": 1, "modified": created, "services": {}},
+            "servicemap": mon.mgr.service_map(),
             "progress_events": {},
         }
 
@@ -129,6 +127,8 @@ class StatusService(Service):
             "mds": self.mon.mds.nodes(),
             "mgr": {},
         }
+        if kind == "all" and not nodes["mds"]:
+            del nodes["mds"]
         return ctx.reply(nodes if kind == "all" else nodes[kind])
 
     # -- small things -------------------------------------------------------------------------
@@ -150,23 +150,3 @@ class StatusService(Service):
     )
     def tell(self, ctx: CommandContext, args: Args) -> CommandResult:
         raise fail(errno.EOPNOTSUPP, "a monitor passes no command on; ask the daemon itself")
-
-    @command(
-        "report name=tags,type=CephString,n=N,req=false",
-        module="mon",
-        perm="r",
-        about="all there is to know of the cluster's state",
-    )
-    def report(self, ctx: CommandContext, args: Args) -> CommandResult:
-        mon = self.mon
-        report: dict[str, Any] = {
-            "cluster_fingerprint": str(mon.fsid),
-            "version": ceph_version().split()[2],
-            "commit": git_version(),
-            "timestamp": utime_str(from_seconds(ctx.now)),
-            "tag": " ".join(args.get_strs("tags")),
-            "health": mon.health.summary(detail=True),
-        }
-        for service in mon.services:
-            report.update(service.dump_info())
-        return ctx.reply(report, outs="report")

@@ -275,7 +275,8 @@ async def test_osd_restarted_under_load(new_cluster: NewCluster) -> None:
             await me.objecter.operate(pool, "o", Op().write_full(b""))
             osd = cluster.daemons["osd.0"]
             async with trio.open_nursery() as nursery:
-                await trio.to_thread.run_sync(lambda: (osd.terminate(), osd.wait_exit(20)))
+                osd.terminate()
+                await trio.to_thread.run_sync(osd.wait_exit, 20)
                 await trio.to_thread.run_sync(
                     lambda: wait_for(
                         lambda: not cluster.mon("osd dump")["osds"][0]["up"], 20, "down"
@@ -296,7 +297,8 @@ async def test_blocklisted_while_writing(osd_cluster: RealCluster) -> None:
     """Every request ends with EBLOCKLISTED, and nothing is written any more."""
     with trio.fail_after(LIMIT), a_pool(osd_cluster, "fenced") as peer:
         async with objecter(osd_cluster) as me:
-            pool, outcomes = me.pool("fenced"), []
+            pool = me.pool("fenced")
+            outcomes: list[Outcome] = []
             told = trio.Event()
             me.objecter.on_blocklisted = told.set
             number = 0

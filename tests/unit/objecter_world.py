@@ -71,7 +71,7 @@ class Maps:
         raw = encode_osd_map(self.current, FEATURES_PACIFIC)
         return self._message(maps={self.epoch: raw})
 
-    def _message(self, **maps: dict[int, bytes]) -> MOSDMap:
+    def _message(self, **maps: Any) -> MOSDMap:
         return MOSDMap(fsid=FSID, oldest_map=1, newest_map=self.epoch, **maps)
 
     def change(self, *, osd: dict[str, Any] | None = None, **client: Any) -> MOSDMap:

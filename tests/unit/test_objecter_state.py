@@ -326,7 +326,7 @@ def test_backoff() -> None:
     ((_, sent),) = w.sent
     assert isinstance(sent, MOSDOp)
     w.sent.clear()
-    whole = {"begin": HObject(pool=POOL), "end": hobject(0, True)}
+    whole: dict[str, Any] = {"begin": HObject(pool=POOL), "end": hobject(0, True)}
     block = MOSDBackoff(pgid=sent.pgid, map_epoch=1, op=1, id=9, **whole)
     w.state.handle_backoff(0, block, w.now)
     ((_, ack),) = w.sent

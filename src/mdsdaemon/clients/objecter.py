@@ -145,6 +145,13 @@ class Objecter(ObjecterNet):
         except trio.Cancelled:
             self.op_throttle_bytes.put(budget)
             raise
+        try:
+            # room may come from others that were cancelled together with us
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except trio.Cancelled:
+            self.op_throttle_bytes.put(budget)
+            self.op_throttle_ops.put()
+            raise
 
     def _pending(
         self,

@@ -10,6 +10,7 @@ from tests.unit.embedded_fs_mon import Daemon, FakeMon
 from mdsdaemon.embedded.monitor.records import pack
 from mdsdaemon.encoding import decode
 from mdsdaemon.errors import FatalError
+from mdsdaemon.maps.compat_set import CompatSet
 from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.base import Message, decode_message, encode_message
@@ -28,6 +29,7 @@ def maps(sent: list[Message]) -> list[MDSMap]:
     found = [msg for msg in sent if isinstance(msg, MMDSMap)]
     decoded = [decode(MDSMap, msg.encoded) for msg in found]
     assert [m.epoch for m in decoded] == [msg.epoch for msg in found]
+    assert [m.fs_name for m in decoded] == [msg.map_fs_name for msg in found]
     return decoded
 
 
@@ -98,7 +100,7 @@ def test_a_stranger_gets_the_empty_map() -> None:
     daemon.sent  # noqa: B018
     daemon.say(State.ACTIVE, version=5)
     (null,) = maps(daemon.sent)
-    assert (null.epoch, null.mds_info, null.compat) == (1, {}, mon.mds.fsmap.compat)
+    assert (null.epoch, null.mds_info, null.compat) == (1, {}, CompatSet())
 
 
 def test_goodbye_is_answered_by_the_empty_map() -> None:

@@ -190,6 +190,8 @@ class Command:
         module: the service name that caps speak of ("mon", "osd", "mds", "fs", "config-key", …).
         perm: letters of r, w, x.
         flags: FLAG_*.
+        checked: arguments are held to the description before the handler is called; else the
+            handler says itself, in Ceph's words, what it misses.
     """
 
     desc: str
@@ -197,6 +199,7 @@ class Command:
     perm: str
     help: str = ""
     flags: int = 0
+    checked: bool = True
     handler: Callable[[CommandContext, Args], CommandResult] | None = field(
         default=None, repr=False, eq=False
     )
@@ -214,6 +217,8 @@ class Command:
 
     def validate(self, args: Args) -> None:
         """Raises CommandError (EINVAL): an argument is missing or of another kind."""
+        if not self.checked:
+            return
         strict = self.signature
         # Ceph's own table has req=False too, which only its client understands.
         needed = [arg for arg in strict.args if (arg.get("req") or "").lower() != "false"]
@@ -241,13 +246,13 @@ F = TypeVar("F", bound=Handler)
 
 
 def command(
-    desc: str, *, module: str, perm: str, about: str = "", flags: int = 0
+    desc: str, *, module: str, perm: str, about: str = "", flags: int = 0, checked: bool = True
 ) -> Callable[[F], F]:
     """Make a method the handler of a command; several may stand over one method."""
 
     def mark(handler: F) -> F:
         marks: list[Command] = handler.__dict__.setdefault("monitor_commands", [])
-        marks.append(Command(desc, module, perm, about, flags))
+        marks.append(Command(desc, module, perm, about, flags, checked))
         return handler
 
     return mark

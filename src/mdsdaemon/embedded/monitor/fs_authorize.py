@@ -13,10 +13,9 @@ from mdsdaemon.embedded.monitor.commands import (
     Args,
     CommandContext,
     CommandResult,
-    command,
     fail,
 )
-from mdsdaemon.embedded.monitor.fs_room import FSRoom
+from mdsdaemon.embedded.monitor.fs_room import FSRoom, command
 from mdsdaemon.embedded.monitor.mon_caps import CapsError
 from mdsdaemon.encoding import Str, encode
 from mdsdaemon.messages.formatter import NamedList

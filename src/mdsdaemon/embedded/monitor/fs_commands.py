@@ -15,10 +15,9 @@ from mdsdaemon.embedded.monitor.commands import (
     Args,
     CommandContext,
     CommandResult,
-    command,
     fail,
 )
-from mdsdaemon.embedded.monitor.fs_room import FSRoom, parse_bool
+from mdsdaemon.embedded.monitor.fs_room import FSRoom, command, parse_bool
 from mdsdaemon.embedded.monitor.mds_print import respond
 from mdsdaemon.embedded.monitor.mds_state import human_name
 from mdsdaemon.maps.fs_map import Filesystem

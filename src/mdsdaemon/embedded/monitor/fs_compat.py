@@ -12,10 +12,9 @@ from mdsdaemon.embedded.monitor.commands import (
     Args,
     CommandContext,
     CommandResult,
-    command,
     fail,
 )
-from mdsdaemon.embedded.monitor.fs_room import FSRoom
+from mdsdaemon.embedded.monitor.fs_room import FSRoom, command
 from mdsdaemon.embedded.monitor.mds_fsmap import parse_int
 from mdsdaemon.embedded.monitor.mds_print import FEATURE_NAMES
 from mdsdaemon.maps.compat_set import MAX_FEATURE, FeatureSet

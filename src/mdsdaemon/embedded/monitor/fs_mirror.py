@@ -13,10 +13,9 @@ from mdsdaemon.embedded.monitor.commands import (
     Args,
     CommandContext,
     CommandResult,
-    command,
     fail,
 )
-from mdsdaemon.embedded.monitor.fs_room import FSRoom
+from mdsdaemon.embedded.monitor.fs_room import FSRoom, command
 from mdsdaemon.maps.fs_map import ClusterInfo, Filesystem, MirrorInfo, Peer
 
 _FS = "name=fs_name,type=CephString"

@@ -12,10 +12,9 @@ from mdsdaemon.embedded.monitor.commands import (
     Args,
     CommandContext,
     CommandResult,
-    command,
     fail,
 )
-from mdsdaemon.embedded.monitor.fs_room import FSRoom
+from mdsdaemon.embedded.monitor.fs_room import FSRoom, command
 from mdsdaemon.embedded.monitor.mds_fsmap import parse_int
 
 _POOL = "name=fs_name,type=CephString name=pool,type=CephString"

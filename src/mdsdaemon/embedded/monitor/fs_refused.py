@@ -122,6 +122,11 @@ class FSRefused:
 
     for _desc, _perm in _descriptions():
         refuse = command(
-            _desc, module="mgr", perm=_perm, flags=FLAG_HIDDEN, about="needs a manager"
+            _desc,
+            module="mgr",
+            perm=_perm,
+            flags=FLAG_HIDDEN,
+            about="needs a manager",
+            checked=False,
         )(refuse)
     del _desc, _perm

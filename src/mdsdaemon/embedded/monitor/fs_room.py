@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mdsdaemon.embedded.monitor.commands import Args, CommandContext, fail
+from mdsdaemon.embedded.monitor import commands
+from mdsdaemon.embedded.monitor.commands import Args, CommandContext, F, fail
 from mdsdaemon.embedded.monitor.mds_fsmap import FSMapView, parse_int
 
 if TYPE_CHECKING:
@@ -15,6 +17,13 @@ if TYPE_CHECKING:
     from mdsdaemon.maps.fs_map import Filesystem, FSMap
 
 BOOL_WORDS = "value must be false|no|0 or true|yes|1"
+
+
+def command(
+    desc: str, *, module: str, perm: str, about: str = "", flags: int = 0
+) -> Callable[[F], F]:
+    """`commands.command` for handlers that check their arguments themselves, as Ceph's do."""
+    return commands.command(desc, module=module, perm=perm, about=about, flags=flags, checked=False)
 
 
 class FSRoom:

@@ -14,10 +14,9 @@ from mdsdaemon.embedded.monitor.commands import (
     Args,
     CommandContext,
     CommandResult,
-    command,
     fail,
 )
-from mdsdaemon.embedded.monitor.fs_room import FSRoom, parse_bool
+from mdsdaemon.embedded.monitor.fs_room import FSRoom, command, parse_bool
 from mdsdaemon.embedded.monitor.mds_fsmap import parse_int
 from mdsdaemon.maps.fs_map import Filesystem
 from mdsdaemon.maps.mds_map import (

@@ -17,10 +17,9 @@ from mdsdaemon.embedded.monitor.commands import (
     Args,
     CommandContext,
     CommandResult,
-    command,
     fail,
 )
-from mdsdaemon.embedded.monitor.fs_room import FSRoom
+from mdsdaemon.embedded.monitor.fs_room import FSRoom, command
 from mdsdaemon.embedded.monitor.fs_tables import (
     GREEN,
     YELLOW,

@@ -16,10 +16,9 @@ from mdsdaemon.embedded.monitor.commands import (
     Args,
     CommandContext,
     CommandResult,
-    command,
     fail,
 )
-from mdsdaemon.embedded.monitor.fs_room import FSRoom
+from mdsdaemon.embedded.monitor.fs_room import FSRoom, command
 from mdsdaemon.embedded.monitor.fs_tables import format_bytes
 from mdsdaemon.embedded.monitor.mds_print import ended_lines
 from mdsdaemon.maps.formatting import sockaddr_str

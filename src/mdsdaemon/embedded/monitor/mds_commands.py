@@ -16,10 +16,15 @@ from mdsdaemon.embedded.monitor.commands import (
     Args,
     CommandContext,
     CommandResult,
-    command,
     fail,
 )
-from mdsdaemon.embedded.monitor.fs_room import FSRoom, allowed_names, need_write, parse_bool
+from mdsdaemon.embedded.monitor.fs_room import (
+    FSRoom,
+    allowed_names,
+    command,
+    need_write,
+    parse_bool,
+)
 from mdsdaemon.embedded.monitor.mds_fsmap import FSMapView, Role, RoleError, filtered
 from mdsdaemon.embedded.monitor.mds_print import respond
 from mdsdaemon.embedded.monitor.mds_state import human_name

@@ -43,6 +43,7 @@ from mdsdaemon.embedded.monitor.records import pack, unpack, unpack_plain
 from mdsdaemon.embedded.monitor.service import HealthCheck, Service, handles
 from mdsdaemon.encoding import DecodeError, decode, encode
 from mdsdaemon.errors import ExitStatus, FatalError
+from mdsdaemon.maps.compat_set import CompatSet
 from mdsdaemon.maps.fs_map import FSMap
 from mdsdaemon.maps.mds_info import FS_CLUSTER_ID_NONE, GID_NONE
 from mdsdaemon.maps.mds_map import MDSMap
@@ -201,7 +202,7 @@ class MDSMonitor(Service):
         if reply.changed:
             self.commit(now)
         if reply.answer is Answer.NULL_MAP:
-            null = MDSMap(epoch=self.fsmap.epoch, compat=self.fsmap.compat)
+            null = MDSMap(epoch=self.fsmap.epoch, compat=CompatSet())
             session.send(self._map_message(null))
         elif reply.answer is Answer.ACK:
             epoch = self.fsmap.epoch if reply.changed else reply.epoch
@@ -260,7 +261,7 @@ class MDSMonitor(Service):
         fs = view.find(fsmap.mds_roles.get(gid, FS_CLUSTER_ID_NONE))
         if fs is not None:
             return fs.mds_map
-        own = MDSMap(epoch=fsmap.epoch, compat=fsmap.compat)
+        own = MDSMap(epoch=fsmap.epoch, compat=CompatSet())
         if gid in fsmap.standby_daemons:
             own.mds_info = {gid: fsmap.standby_daemons[gid]}
             own.epoch = fsmap.standby_epochs[gid]
@@ -275,7 +276,8 @@ class MDSMonitor(Service):
         return GID_NONE
 
     def _map_message(self, mds_map: MDSMap) -> MMDSMap:
-        return MMDSMap(self.mon.fsid, mds_map.epoch, encode(MDSMap, mds_map, FEATURES_PACIFIC))
+        encoded = encode(MDSMap, mds_map, FEATURES_PACIFIC)
+        return MMDSMap(self.mon.fsid, mds_map.epoch, encoded, mds_map.fs_name)
 
     # -- epochs -----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mdsdaemon.config import Config
 from mdsdaemon.config.option_types import PARSERS, Value, format_value, parse_debug_level
 from mdsdaemon.config.options import (
     SUBSYSTEMS,
@@ -220,6 +221,16 @@ def test_every_default_fits_its_own_option() -> None:
             continue  # its lowest value is above its highest: Ceph refuses every change, too
         parsed = option.accept(value)
         assert parsed == value or option.name == "rbd_default_features", option.name
+
+
+@pytest.mark.parametrize("text", ["/tmp/a\0b", "/tmp/\ud800"])
+def test_text_that_cannot_be_a_path(text: str) -> None:
+    """It comes over the network too; opening such a log file must not be tried."""
+    config = Config("mds.a")
+    with pytest.raises(OptionError) as caught:
+        config.set_val("log_file", text)
+    assert caught.value.errno == 22
+    assert config.set_mon_vals({"log_file": text}) != []
 
 
 def test_table_and_subsystems() -> None:

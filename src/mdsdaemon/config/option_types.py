@@ -11,6 +11,7 @@ checked against 16.2.15.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from errno import EINVAL, ERANGE
@@ -229,6 +230,17 @@ def _parse_addrvec(text: str) -> str:
     return addrs[0] if len(addrs) == 1 else f"[{','.join(addrs)}]"
 
 
+def _parse_str(text: str) -> str:
+    """Text may end up as a path, for which the system takes neither NUL nor lone surrogates."""
+    if "\0" in text:
+        raise _fail("a NUL character")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise _fail("not valid Unicode") from None
+    return text
+
+
 PARSERS: dict[str, Callable[[str], Value]] = {
     "bool": _parse_bool,
     "int": _parse_int,
@@ -237,7 +249,7 @@ PARSERS: dict[str, Callable[[str], Value]] = {
     "float": _parse_float,
     "secs": _parse_secs,
     "millisecs": _parse_millisecs,
-    "str": str,
+    "str": _parse_str,
     "uuid": _parse_uuid,
     "addr": parse_addr,
     "addrvec": _parse_addrvec,

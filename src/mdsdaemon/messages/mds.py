@@ -66,7 +66,7 @@ class MMDSBeacon(Message):
 
 @message(CEPH_MSG_MDS_MAP, v=2, compat=1)
 class MMDSMap(Message):
-    """An MDS map, still encoded. `map_fs_name` is its fs_name in 16.2.15; older ones leave it empty."""
+    """An MDS map, still encoded. `map_fs_name`: its fs_name in 16.2.15, empty in older releases."""
 
     fsid: uuid.UUID = field(Uuid)
     epoch: int = field(U32)

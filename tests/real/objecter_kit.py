@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 from attrs import define
 from tests.real.cluster import RealCluster
+from tests.real.rados_peer import RadosPeer
 
 from mdsdaemon.clients.bootstrap import build_initial_monmap
 from mdsdaemon.clients.mon_client import MonClient
 from mdsdaemon.clients.objecter import Objecter
+from mdsdaemon.clients.objecter_ops import ObjectOperation
 from mdsdaemon.config import Config
 from mdsdaemon.host import Host
 from mdsdaemon.net.messenger import Messenger
@@ -79,3 +81,15 @@ async def objecter(
             await one.wait_for_latest_map()
         yield ObjecterClient(one, monc, messenger, perf)
         nursery.cancel_scope.cancel()
+
+
+def Op() -> ObjectOperation:  # noqa: N802 -- reads better in tables
+    return ObjectOperation()
+
+
+@contextmanager
+def a_pool(cluster: RealCluster, name: str, pg_num: int = 8) -> Iterator[RadosPeer]:
+    cluster.mon("osd pool create", pool=name, pg_num=pg_num)
+    cluster.mon("osd pool application enable", pool=name, app="test")
+    with RadosPeer(cluster.conf, name) as peer:
+        yield peer

@@ -7,16 +7,14 @@ import json
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import trio
 from tests.real.cluster import RealCluster
 from tests.real.daemons import wait_for
-from tests.real.objecter_kit import ObjecterClient, objecter
-from tests.real.rados_peer import RadosPeer
+from tests.real.objecter_kit import ObjecterClient, Op, a_pool, objecter
 
 from mdsdaemon.clients.objecter_errors import EBLOCKLISTED, RadosError
 from mdsdaemon.clients.objecter_ops import ObjectOperation
@@ -25,18 +23,6 @@ from mdsdaemon.types.osd_op import Cmp
 
 NewCluster = Callable[[RealCluster], RealCluster]
 LIMIT = 60
-
-
-def Op() -> ObjectOperation:  # noqa: N802 -- reads better in tables
-    return ObjectOperation()
-
-
-@contextmanager
-def a_pool(cluster: RealCluster, name: str, pg_num: int = 8) -> Iterator[RadosPeer]:
-    cluster.mon("osd pool create", pool=name, pg_num=pg_num)
-    cluster.mon("osd pool application enable", pool=name, app="test")
-    with RadosPeer(cluster.conf, name) as peer:
-        yield peer
 
 
 def osd_up(cluster: RealCluster) -> bool:
@@ -367,34 +353,3 @@ async def test_full_pool_and_deleted_pool(osd_cluster: RealCluster) -> None:
                 await me.objecter.operate(pool, "o", Op().write_full(b"x"), timeout=0.2)
             osd_cluster.mon("osd unset", key="pause")
             await me.objecter.operate(pool, "o", Op().write_full(b"y"))
-
-
-@pytest.mark.parametrize("depth", [1, 64])
-async def test_speed_of_4k_writes(osd_cluster: RealCluster, depth: int) -> None:
-    """No threshold but sanity: the figures are for people (-s)."""
-    count = 300 if depth == 1 else 2000
-    with trio.fail_after(LIMIT), a_pool(osd_cluster, f"speed{depth}"):
-        async with objecter(osd_cluster) as me:
-            pool, data, times = me.pool(f"speed{depth}"), bytes(4096), []
-            numbers = iter(range(count))
-
-            async def worker() -> None:
-                for n in numbers:
-                    begin = time.perf_counter()
-                    op = Op().write(n % 1024 * 4096, data)
-                    await me.objecter.operate(pool, f"o{n % 64}", op)
-                    times.append(time.perf_counter() - begin)
-
-            await me.objecter.operate(pool, "o0", Op().create())
-            began = time.perf_counter()
-            async with trio.open_nursery() as nursery:
-                for _ in range(depth):
-                    nursery.start_soon(worker)
-            took = time.perf_counter() - began
-            times.sort()
-            print(  # noqa: T201
-                f"\n4 KiB writes, {depth} at once: {count / took:.0f}/s,"
-                f" median {times[count // 2] * 1e3:.2f} ms,"
-                f" 99 % {times[count * 99 // 100] * 1e3:.2f} ms"
-            )
-            assert len(times) == count

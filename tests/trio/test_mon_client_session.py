@@ -329,3 +329,31 @@ async def test_messages_of_other_sessions_are_dropped(autojump_clock: MockClock)
         assert client.monc.ms_dispatch(stray)
         assert not client.heard.messages
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("option", ["mon_client_ping_interval", "mon_client_log_interval"])
+@pytest.mark.parametrize("value", [0, -5])
+async def test_an_interval_of_nothing_is_no_flood(
+    autojump_clock: MockClock, option: str, value: float
+) -> None:
+    """Anybody may set it live; neither we nor the monitors shall spin for it."""
+    cluster = FakeCluster.make("a")
+    async with trio.open_nursery() as nursery:
+        await start_mons(nursery, cluster)
+        client = await start_client(nursery, cluster)
+        await join(client)
+        client.monc._config.set_val(option, float(value))
+        ticks = 0
+        tick = client.monc._tick
+
+        def counted() -> None:
+            nonlocal ticks
+            ticks += 1
+            tick()
+
+        client.monc._tick = counted  # type: ignore[method-assign]
+        with trio.fail_after(70):
+            await trio.sleep(60)
+        assert client.monc.is_connected
+        assert ticks <= 60 / 0.05 + 10
+        nursery.cancel_scope.cancel()

@@ -258,6 +258,18 @@ async def test_standby_until_there_is_something_to_say(
         assert one.dispatcher.accepted == [con]
 
 
+async def test_no_idle_limit(autojump_clock: trio.testing.MockClock) -> None:
+    options = MessengerOptions(ms_connection_idle_timeout=0.0)
+    network = MemoryNetwork(31)
+    async with two_nodes(network, server_options=options, client_options=options) as (one, two):
+        con = two.connect(one)
+        with trio.fail_after(10):
+            await two.dispatcher.until_event("connect")
+        await trio.sleep(5000)
+        assert con.is_connected
+        assert two.dispatcher.events.count("connect") == 1
+
+
 async def test_idle_connection_ends(autojump_clock: trio.testing.MockClock) -> None:
     network = MemoryNetwork(7)
     async with two_nodes(network, Policy.stateless_server(), Policy.lossy_client()) as (

@@ -61,6 +61,9 @@ if TYPE_CHECKING:
 MAX_WAITING = 1000
 """Messages kept for the next session; the oldest give way."""
 
+MIN_TICK = 0.05
+"""Seconds between ticks at the least, whatever intervals are configured."""
+
 NO_FSID = uuid.UUID(int=0)
 
 _MINE = (
@@ -185,12 +188,14 @@ class MonSession(Dispatcher):
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Tick until cancelled; then every caller that waits gets ESHUTDOWN."""
         unfollow = self._identity.follow_options()
+        ticked = float("-inf")
         try:
             task_status.started()
             while True:
-                with trio.move_on_at(self._deadline()):
+                with trio.move_on_at(max(self._deadline(), ticked + MIN_TICK)):
                     await self._rescheduled.park()
                     continue
+                ticked = trio.current_time()
                 self._tick()
         finally:
             unfollow()

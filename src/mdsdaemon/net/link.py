@@ -224,6 +224,8 @@ class Link:
     async def _watch_idle(self, idle_limit: Callable[[], float]) -> None:
         while True:
             limit = idle_limit()
+            if limit <= 0:  # as in Ceph: no limit
+                await trio.sleep_forever()
             now = trio.current_time()
             if self._throttled:
                 self._last_active = now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -71,6 +72,9 @@ class ReadyFile:
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path) if path else ""
         self.remove()
+        if path and not os.access(os.path.dirname(self.path), os.W_OK | os.X_OK):
+            number = errno.EACCES if os.path.isdir(os.path.dirname(self.path)) else errno.ENOENT
+            raise self._cannot(OSError(number, os.strerror(number)))
 
     def write(self, text: str) -> None:
         """At once or not at all."""

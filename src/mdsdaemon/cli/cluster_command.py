@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import trio
 
 GRACE: Final = 3.0
-"""Seconds that what is left of a command gets after SIGTERM."""
+"""Seconds that what is left of a command gets after SIGTERM, and again after SIGKILL."""
+POLL: Final = 0.01
 
 TO_GROUP: Final = frozenset((signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP))
 """Signals that a terminal sends to all of a group."""
@@ -89,41 +90,48 @@ class Command:
         self._signal_group(signal.SIGCONT)
 
     async def end_all(self) -> None:
-        """End the command and all that it left, politely first; returns when none is left."""
-        for signum, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
-            with trio.move_on_after(patience):
-                while pids := self._left():
-                    for pid in pids:
-                        _kill(pid, signum)
-                        if signum == signal.SIGTERM:
-                            _kill(pid, signal.SIGCONT)
-                    await self._until_fewer(pids)
-            if not self._left():
-                break
+        """End the command and all that it left; returns when none is left.
+
+        The youngest goes first, so that a client can say goodbye to the server that it was started
+        after; whoever takes too long is killed in the end.
+        """
+        told: set[int] = set()
+        with trio.move_on_after(GRACE):
+            while pids := [pid for pid in self._left() if pid not in told]:
+                told.add(pids[0])
+                _kill(pids[0], signal.SIGTERM)
+                _kill(pids[0], signal.SIGCONT)
+                with trio.move_on_after(GRACE / 3):
+                    await self._until_ended(pids[0])
+            while self._left():  # noqa: ASYNC110 -- of processes that are not our children
+                await trio.sleep(POLL)
+        with trio.move_on_after(GRACE):
+            while pids := self._left():
+                for pid in pids:
+                    _kill(pid, signal.SIGKILL)
+                await trio.sleep(POLL)
         if self._terminal:
             _give_terminal(os.getpgrp())
 
-    async def _until_fewer(self, pids: list[int]) -> None:
-        """Wait until there are others or less of them; none is signalled twice without reason."""
-        while (left := self._left()) and not set(left) - set(pids):  # noqa: ASYNC110
-            await trio.sleep(0.02)
+    async def _until_ended(self, pid: int) -> None:
+        while pid in self._left():  # noqa: ASYNC110
+            await trio.sleep(POLL)
 
     def _left(self) -> list[int]:
-        """Processes that came from the command and still run."""
+        """Processes that came from the command and still run, the youngest first."""
         self._reap()
         if self._ended is None:
             self._ended = self._proc.poll()
-        children: dict[int, list[int]] = {}
-        for pid, parent, state in _processes():
-            if state != "Z":
-                children.setdefault(parent, []).append(pid)
-        found: list[int] = []
-        ahead = [pid for pid in children.get(os.getpid(), ()) if pid not in self._spare]
+        children: dict[int, list[tuple[int, int]]] = {}
+        for pid, parent, started in _processes():
+            children.setdefault(parent, []).append((started, pid))
+        found: list[tuple[int, int]] = []
+        ahead = [child for child in children.get(os.getpid(), ()) if child[1] not in self._spare]
         while ahead:
-            pid = ahead.pop()
-            found.append(pid)
-            ahead += children.get(pid, ())
-        return found
+            child = ahead.pop()
+            found.append(child)
+            ahead += children.get(child[1], ())
+        return [pid for _, pid in sorted(found, reverse=True)]
 
     def _reap(self) -> None:
         """Take the ends of children that we got from the command."""
@@ -167,18 +175,19 @@ def _kill(pid: int, signum: int) -> None:
         pass
 
 
-def _processes() -> list[tuple[int, int, str]]:
-    """(pid, parent, state) of every process that we may see."""
-    found: list[tuple[int, int, str]] = []
+def _processes() -> list[tuple[int, int, int]]:
+    """(pid, parent, start in ticks) of every process that runs and that we may see."""
+    found: list[tuple[int, int, int]] = []
     for name in os.listdir("/proc"):
         if not name.isdecimal():
             continue
         try:
             with open(f"/proc/{name}/stat", "rb") as file:
-                state, parent = file.read().rpartition(b")")[2].split()[:2]
-        except (OSError, ValueError):  # gone meanwhile
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:  # gone meanwhile
             continue
-        found.append((int(name), int(parent), state.decode()))
+        if fields[0] != b"Z":
+            found.append((int(name), int(fields[1]), int(fields[19])))
     return found
 
 

@@ -280,7 +280,7 @@ class SqliteStorage(Storage):
             return _foreign(self.path)
         if code == sqlite3.SQLITE_CORRUPT:
             return self._damaged(str(exc))
-        if code == sqlite3.SQLITE_FULL:
+        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(self.path)):
             return StorageError(
                 f"the disk of {self.path} is full",
                 ExitStatus.IO,
@@ -293,6 +293,15 @@ class SqliteStorage(Storage):
                 "see to the permissions of the file and its folder",
             )
         return StorageError(f"{self.path}: {exc}", ExitStatus.IO)
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk has no room, which SQLite does not always say (of its -shm file)."""
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _PAGE_SIZE * 4
 
 
 def _foreign(path: Path) -> StorageError:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from mdsdaemon.embedded.monitor.commands import (
     FLAG_OBSOLETE,
@@ -22,6 +22,9 @@ from mdsdaemon.embedded.monitor.session import MonSession
 from mdsdaemon.messages.cmdparse import BadCmdGet, CmdMap, CmdVal, CommandError, cmdmap_from_json
 from mdsdaemon.messages.mon import MMonCommand, MMonCommandAck
 
+if TYPE_CHECKING:
+    from mdsdaemon.embedded.monitor.core import Monitor
+
 _SECRET_COMMANDS: Final = frozenset({"config set", "config-key set"})
 
 
@@ -29,6 +32,10 @@ class CommandHandler(Service):
     """Finds, checks, runs and answers the commands of all services."""
 
     name: ClassVar[str] = "command"
+
+    def __init__(self, mon: Monitor) -> None:
+        super().__init__(mon)
+        self._described = b""
 
     @handles(MMonCommand)
     def handle_command(self, session: MonSession, msg: MMonCommand) -> None:
@@ -59,7 +66,7 @@ class CommandHandler(Service):
         if not isinstance(prefix, str) or not prefix.strip():
             raise CommandError(errno.EINVAL, "command prefix must not be empty")
         if prefix == "get_command_descriptions":
-            return CommandResult(0, "", describe(self.mon.commands))
+            return CommandResult(0, "", self._descriptions())
         command = self.mon.commands.find(prefix)
         if command is None:
             raise CommandError(errno.EINVAL, "command not known")
@@ -81,6 +88,20 @@ class CommandHandler(Service):
             return command.handler(context, args)
         except BadCmdGet as error:
             raise CommandError(errno.EINVAL, str(error)) from None
+        except CommandError:
+            raise
+        except Exception:
+            if self.mon.transactions.has_changes:
+                raise
+            self.mon.logger.exception("a bug in the command %r", prefix)
+            raise CommandError(
+                errno.EIO, f"a bug in the command {prefix!r}, the monitor's log says more"
+            ) from None
+
+    def _descriptions(self) -> bytes:
+        if not self._described:
+            self._described = describe(self.mon.commands)
+        return self._described
 
     def allowed(self, session: MonSession, command: Command, cmdmap: CmdMap) -> bool:
         """Whether the session's caps allow this command with these arguments."""

@@ -8,7 +8,7 @@ Behaviour: ceph/ceph, src/mon/KVMonitor.cc (Pacific)
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mdsdaemon.embedded.monitor.commands import (
     FLAG_DEPRECATED,
@@ -46,6 +46,14 @@ class ConfigKeyMonitor(Service):
 
     def load(self, records: dict[str, bytes]) -> None:
         self.data = dict(records)
+
+    def restore(self, state: Any) -> None:
+        super().restore(state)
+        self.version += 1
+        for session in self.mon.sessions:
+            for what in session.subs:
+                if what.startswith("kv:"):
+                    self.publish(what)
 
     def set(self, key: str, value: bytes) -> None:
         """Set one key."""

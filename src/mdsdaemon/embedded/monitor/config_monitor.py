@@ -104,6 +104,9 @@ class ConfigMonitor(Service):
     def started(self) -> None:
         self.reload()
 
+    def snapshot(self) -> Any:
+        """Nothing of its own."""
+
     def restore(self, state: Any) -> None:
         self.load({})
 

@@ -28,6 +28,7 @@ from mdsdaemon.embedded.monitor.service import Service
 from mdsdaemon.embedded.monitor.services import Services
 from mdsdaemon.embedded.monitor.session import MonSession, Subscription
 from mdsdaemon.embedded.monitor.transaction import Transactions
+from mdsdaemon.errors import ExitStatus, FatalError
 from mdsdaemon.messages.auth import MAuth
 from mdsdaemon.messages.base import Message
 from mdsdaemon.messages.mds import MCommand
@@ -37,7 +38,18 @@ from mdsdaemon.net.dispatcher import DaemonFault, Dispatcher
 from mdsdaemon.net.messenger import Messenger
 from mdsdaemon.net.options import MessengerOptions
 from mdsdaemon.net.policy import Policy
-from mdsdaemon.types.entity import MON, EntityAddr, EntityAddrVec, EntityName, PeerName
+from mdsdaemon.net.throttle import Throttle
+from mdsdaemon.types.entity import (
+    CLIENT,
+    MDS,
+    MGR,
+    MON,
+    OSD,
+    EntityAddr,
+    EntityAddrVec,
+    EntityName,
+    PeerName,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +126,7 @@ class Monitor(Services, Dispatcher):
         self._published: set[str] = set()
         self._handlers: dict[type[Message], Callable[[MonSession, Any], None]] = {}
         self._subscriptions: dict[str, Service] = {}
+        self._new = True
         self._ready = False
         self.messenger = Messenger(
             PeerName(MON, 0),
@@ -125,6 +138,11 @@ class Monitor(Services, Dispatcher):
             recorder=recorder,
         )
         self.messenger.set_default_policy(Policy.stateless_server())
+        daemon_bytes = Throttle("mon_daemon_bytes", config.get_int("mon_daemon_bytes"))
+        client_bytes = Throttle("mon_client_bytes", config.get_int("mon_client_bytes"))
+        for peer_type in (OSD, MDS, MGR):
+            self.messenger.set_policy(peer_type, Policy.stateless_server(), daemon_bytes)
+        self.messenger.set_policy(CLIENT, Policy.stateless_server(), client_bytes)
         self.messenger.add_dispatcher_tail(self)
         self.make_services(self)
         for service in self.services:
@@ -137,23 +155,31 @@ class Monitor(Services, Dispatcher):
     ) -> None:
         """Load or make the cluster's state, then serve until cancelled; `committer` runs.
 
-        Raises BindError; StorageError: the records cannot be read.
+        Raises BindError; FatalError: the records cannot be read, or are not ours.
         """
-        self.start_time = self.host.wall()
-        new = self._load()
+        self.load()
         self.messenger.set_authenticator(self.auth.authenticator)
         async with trio.open_nursery() as nursery:
             addrs: EntityAddrVec = await nursery.start(self.messenger.run, [self._bind])
-            with self.transactions.transaction():
-                if new:
-                    self._create_initial()
-                for service in self.services:
-                    service.started()
-                self._ready = True
+            self.begin()
             task_status.started(addrs)
             while True:
                 await trio.sleep(TICK_INTERVAL)
                 self.tick()
+
+    def load(self) -> None:
+        """Take up the stored state, if there is one."""
+        self.start_time = self.host.wall()
+        self._new = self._load()
+
+    def begin(self) -> None:
+        """The addresses are known: make the state of a new cluster, and let peers in."""
+        with self.transactions.transaction():
+            if self._new:
+                self._create_initial()
+            for service in self.services:
+                service.started()
+            self._ready = True
 
     @property
     def addrs(self) -> EntityAddrVec:
@@ -189,6 +215,13 @@ class Monitor(Services, Dispatcher):
         fsid = storage.get(CORE_TABLE, b"fsid")
         if fsid is None:
             return True
+        written = storage.get(CORE_TABLE, b"format")
+        if written != FORMAT:
+            raise FatalError(
+                f"the monitor's records are of format {written!r}, this program knows {FORMAT!r}",
+                ExitStatus.DATA,
+                "use the version of mdsdaemon that made them, or another folder",
+            )
         self.fsid = uuid.UUID(bytes=fsid)
         for service in self.services:
             service.load(dict(self.transactions.records(service.table)))

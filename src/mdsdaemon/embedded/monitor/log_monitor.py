@@ -147,6 +147,9 @@ class LogMonitor(Service):
             self._stored.add(kept.version)
             self.version = max(self.version, kept.version)
 
+    def snapshot(self) -> Any:
+        """Nothing of its own."""
+
     def restore(self, state: Any) -> None:
         """The log is not turned back: it tells what happened."""
 

@@ -33,7 +33,7 @@ from mdsdaemon.net.dispatcher import Dispatcher
 from mdsdaemon.net.messenger import Messenger
 from mdsdaemon.net.policy import Policy
 from mdsdaemon.perf import PerfCounters, PerfRegistry, Prio
-from mdsdaemon.types.entity import MGR, EntityAddr, EntityAddrVec, PeerName
+from mdsdaemon.types.entity import CLIENT, MGR, EntityAddr, EntityAddrVec, PeerName
 
 NONCE = 77
 M = TypeVar("M", bound=Message)
@@ -162,6 +162,39 @@ async def test_open_then_reports_at_the_period_asked_for(autojump_clock: MockClo
             assert report.daemon_name == "a"
         assert reports[0].task_status == {}
         assert reports[1].task_status is None
+        nursery.cancel_scope.cancel()
+
+
+class Stranger:
+    """A client's connection to us."""
+
+    peer_type = CLIENT
+    peer = "client.4123 10.66.0.1"
+
+
+async def test_only_a_monitor_says_who_the_manager_is(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client with any key could else draw our session and its reports to itself."""
+    async with trio.open_nursery() as nursery:
+        world = await start(nursery)
+        publish(world.cluster, world.mgr)
+        await eventually(lambda: bool(world.mgr.got(MMgrReport)))
+        mgrc = world.client.mgrc
+        assert mgrc is not None
+        before = mgrc.map
+        addrs = EntityAddrVec.parse("v2:10.66.0.1:6800/1")
+        forged = MMgrMap(
+            MgrMap(epoch=10**6, active_addrs=addrs, active_name="evil", available=True)
+        )
+        forged.connection = Stranger()
+        assert mgrc.ms_dispatch(forged)
+        assert mgrc.map is before
+        assert "filtered out a mgrmap from client.4123 10.66.0.1" in caplog.text
+        goodbye = MMgrClose("a", "")
+        goodbye.connection = Stranger()
+        assert mgrc.ms_dispatch(goodbye)
+        assert not mgrc._closed.is_set()
         nursery.cancel_scope.cancel()
 
 

@@ -30,7 +30,7 @@ from mdsdaemon.messages.mgr import (
     MMgrReport,
 )
 from mdsdaemon.net.dispatcher import Dispatcher
-from mdsdaemon.types.entity import CLIENT, MGR, EntityAddrVec
+from mdsdaemon.types.entity import CLIENT, MGR, MON, EntityAddrVec
 
 if TYPE_CHECKING:
     from mdsdaemon.config import Config
@@ -254,11 +254,16 @@ class MgrClient(Dispatcher):
     def ms_dispatch(self, msg: Message) -> bool:
         match msg:
             case MMgrMap():
-                self._handle_mgr_map(msg.map)
+                if msg.connection.peer_type == MON:
+                    self._handle_mgr_map(msg.map)
+                else:
+                    # It would send us, and all our reports, wherever its sender likes.
+                    self.log.warning("filtered out a mgrmap from %s", msg.connection.peer)
             case MMgrConfigure():
                 self._handle_configure(msg)
             case MMgrClose():
-                self._closed.set()
+                if self._session is not None and msg.connection is self._session.con:
+                    self._closed.set()
             case MCommand() if msg.connection.peer_type == MGR:
                 self.log.info("ignoring a command of the manager")
             case _:

@@ -26,7 +26,7 @@ from mdsdaemon.embedded.store.limits import Limits
 from mdsdaemon.embedded.store.op_info import op_info
 from mdsdaemon.embedded.store.requests import OpOutcome, OpRequest
 from mdsdaemon.messages.mds import MCommand, MCommandReply
-from mdsdaemon.messages.osd import MOSDBackoff, MOSDOp, MOSDOpReply, OpResults
+from mdsdaemon.messages.osd import NO_REQID, MOSDBackoff, MOSDOp, MOSDOpReply, OpResults
 from mdsdaemon.messages.ping import MPing
 from mdsdaemon.net.dispatcher import DaemonFault, Dispatcher
 from mdsdaemon.net.messenger import Messenger
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 _OLDEST_REQUEST: Final = 8
 """MOSDOp of before Luminous has another layout and is not read."""
 _ACKS: Final = int(Flag.ACK | Flag.ONDISK)
-_NOT_ACKS: Final = ~int(Flag.ACK | Flag.ONDISK | Flag.ONNVRAM)
+_NOT_NVRAM: Final = ~int(Flag.ONNVRAM)
 _TRIM_PAUSE: Final = 0.01
 
 
@@ -360,7 +360,7 @@ class EmbeddedOSD(Dispatcher):
             self._send(self.engine.watches.apply(outcome.effects, con, session.name, now))
 
     def _send_reply(self, con: Connection, msg: MOSDOp, outcome: OpOutcome) -> None:
-        flags = msg.flags & _ACKS if outcome.error else msg.flags & _NOT_ACKS | _ACKS
+        flags = msg.flags & _NOT_NVRAM if outcome.error else msg.flags & _NOT_NVRAM | _ACKS
         if not outcome.with_data:
             for op in msg.ops:
                 op.outdata = b""
@@ -401,7 +401,7 @@ class EmbeddedOSD(Dispatcher):
 
 def _request(con: Connection, session: OSDSession, msg: MOSDOp, info: OpInfo) -> OpRequest:
     oloc, reqid, addrs = msg.oloc, msg.reqid, con.peer_addrs.addrs
-    if reqid.tid or reqid.name.type:
+    if reqid.tid or reqid.name != NO_REQID.name:
         name, key = reqid.name, (reqid.name.type, reqid.name.num, reqid.inc, reqid.tid)
     else:
         name = session.name

@@ -29,6 +29,7 @@ from mdsdaemon.encoding import (
 )
 from mdsdaemon.encoding.codec import struct_of
 from mdsdaemon.messages.base import Message, message
+from mdsdaemon.types.entity import PeerName
 from mdsdaemon.types.osd import (
     NOSNAP,
     PG,
@@ -74,6 +75,9 @@ class MOSDMap(Message):
         return max([*self.maps, *self.incremental_maps], default=0)
 
 
+NO_REQID = OSDReqId(PeerName(0, 0))
+"""The request is the sender's own."""
+
 _OP = struct_of("HI28sI")
 
 
@@ -106,15 +110,15 @@ class MOSDOp(Message):
     whom. A received message has the input in `data` only; `split_ops` hands it out. `hash` is the
     object's whole placement hash, `snapid` the snapshot to read (NOSNAP: the present), `snap_seq`
     and `snaps` the snapshots that exist for a write, newest first. `mtime` in nanoseconds.
-    `reqid` is set where the request is not the sender's own; else the sender's name, `client_inc`
-    and the tid make it up.
+    `reqid` is set where the request is not the sender's own; else it has only `inc`, and the sender's
+    name and the tid make up the rest.
     """
 
     pgid: ShardedPG = field(ShardedPG, factory=ShardedPG)
     hash: int = field(U32, default=0)
     osdmap_epoch: int = field(U32, default=0)
     flags: int = field(U32, default=0)
-    reqid: OSDReqId = field(OSDReqId, factory=OSDReqId)
+    reqid: OSDReqId = field(OSDReqId, default=NO_REQID)
     trace: bytes = field(Raw(24), default=bytes(24), repr=False)
     client_inc: int = field(U32, default=0)
     mtime: int = field(Time, default=0)

@@ -8,6 +8,7 @@ commit is under way wait for it too, so nobody is told of a state that a crash c
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ class Transactions:
         self._changes: list[Change] = []
         self._outbox: list[Callable[[], None]] = []
         self._uncommitted: dict[str, dict[bytes, bytes | None]] = {}
+        self._finished: deque[Callable[[], None]] = deque()
         self.seq = self.durable_seq = 0
 
     @property
@@ -93,13 +95,27 @@ class Transactions:
         self.seq += 1
         number = self.seq
 
-        def done() -> None:
-            self.durable_seq = number
+        def finish() -> None:
             for table, key, value in changes:
                 left = self._uncommitted[table]
                 if key in left and left[key] is value:
                     del left[key]
-            for callback in outbox:
-                callback()
+            try:
+                for callback in outbox:
+                    callback()
+            finally:
+                self.durable_seq = number
 
-        self._committer.submit(changes, done)
+        self._committer.submit(changes, lambda: self._done(finish))
+
+    def _done(self, finish: Callable[[], None]) -> None:
+        """A callback may change something: where that is durable at once, its effects still
+        come after all those of the change that was first."""
+        self._finished.append(finish)
+        if len(self._finished) > 1:
+            return
+        while self._finished:
+            try:
+                self._finished[0]()
+            finally:
+                self._finished.popleft()

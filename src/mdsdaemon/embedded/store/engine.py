@@ -265,6 +265,8 @@ class ObjectEngine:
             result = -EINVAL
         if result == -EAGAIN:
             return None
+        if not ctx.existed and not ctx.exists:
+            ctx.transaction.clear()  # made and deleted again
         if writes and (result < 0 or not (ctx.transaction or ctx.modify)):
             return self._log_only(ctx, versions, seed, result)
         if writes:

@@ -32,8 +32,17 @@ _COMPARE: Final = {
     Cmp.LT: operator.lt,
     Cmp.LTE: operator.le,
 }
-_NUMBER: Final = re.compile(rb"[0-9]+")
+_NUMBER: Final = re.compile(rb"\s*([+-]?[0-9]+)")
+_S64_MAX: Final = (1 << 63) - 1
 _U64_END: Final = 1 << 64
+
+
+def _number(text: bytes) -> int:
+    """As atoll reads it, and a u64 takes it: 0 for what is no number."""
+    found = _NUMBER.match(text)
+    if found is None:
+        return 0
+    return max(-_S64_MAX - 1, min(_S64_MAX, int(found[1]))) % _U64_END
 
 
 def _compare(cmp_op: int, given: Any, stored: Any) -> int:
@@ -91,10 +100,7 @@ def compare_xattr(ctx: OpContext, op: OSDOp) -> int:
         if name_len + 8 > len(op.indata):
             return -EINVAL
         number = int.from_bytes(op.indata[name_len : name_len + 8], "little")
-        digits = _NUMBER.match(stored)
-        if (stored and digits is None) or (digits and int(digits[0]) >= _U64_END):
-            return -EINVAL
-        result = _compare(cmp_op, number, int(digits[0]) if digits else 0)
+        result = _compare(cmp_op, number, _number(stored))
     else:
         return -EINVAL
     return result or -ECANCELED

@@ -48,7 +48,7 @@ def read(ctx: OpContext, op: OSDOp) -> int:
     if ctx.oi.truncate_seq < truncate_seq and offset + length > truncate_size:
         size = min(size, truncate_size)
     length = length or size
-    trimmed = offset + length > size
+    trimmed = offset >= size or offset + length > size
     if trimmed:
         length = max(0, size - offset)
     result = 0
@@ -171,8 +171,6 @@ def write_full(ctx: OpContext, op: OSDOp) -> int:
         ctx.add(Content.truncate, length)
     if length:
         ctx.add(Content.write, 0, op.indata)
-    else:
-        ctx.add(nothing)
     if oi.size:
         ctx.modified.append((0, oi.size))
     oi.size = length

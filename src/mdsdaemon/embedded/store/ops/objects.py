@@ -15,6 +15,7 @@ import crc32c
 from mdsdaemon.embedded.store.classes import METHOD_WR, MethodError, find_method
 from mdsdaemon.embedded.store.context import nothing
 from mdsdaemon.embedded.store.op_info import call_parts
+from mdsdaemon.embedded.store.ops.data import read_stored
 from mdsdaemon.embedded.store.ops.table import handles
 from mdsdaemon.embedded.store.snaps import find_object
 from mdsdaemon.encoding import U32, U64, DecodeError, Str, Tuple, decode
@@ -98,7 +99,6 @@ def delete_head(ctx: OpContext) -> int:
         ctx.modified.append((0, oi.size))
     ctx.writes += 1
     oi.size = 0
-    oi.omap = False
     if oi.watchers:
         ctx.effect().disconnects += [(cookie, who, True) for cookie, who in oi.watchers]
         oi.watchers = {}
@@ -154,13 +154,16 @@ def checksum(ctx: OpContext, op: OSDOp) -> int:
         length = size - offset
         if chunk_size and length % chunk_size:
             return -EINVAL
+    op.args = CHECKSUM.pack(offset, length, chunk_size, kind)
     if kind in (ChecksumType.XXHASH32, ChecksumType.XXHASH64):
         return -EOPNOTSUPP
     if kind != ChecksumType.CRC32C or len(op.indata) < 4:
         return -EINVAL
-    if ctx.content is None and length:
+    data = read_stored(ctx, offset, length) if length else b""
+    if data is None:
         return -ENOENT
-    data = ctx.content.read(offset, length) if ctx.content is not None else b""
+    if len(data) != length:
+        return -EINVAL
     # Ceph's crc32c neither inverts its result nor expects inverted input
     seed = int.from_bytes(op.indata[:4], "little") ^ _ONES
     step = chunk_size or len(data)

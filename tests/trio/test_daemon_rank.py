@@ -18,7 +18,8 @@ from mdsdaemon.maps.mds_states import State, state_name
 from mdsdaemon.messages.base import Message
 from mdsdaemon.messages.cmdparse import CmdMap
 from mdsdaemon.messages.formatter import Reply
-from mdsdaemon.messages.mds import MClientSession, MRemoveSnaps, SessionOp
+from mdsdaemon.messages.mds import MClientSession, SessionOp
+from mdsdaemon.messages.pool import MRemoveSnaps
 from mdsdaemon.rank.interface import Rank, RankServices
 from mdsdaemon.rank.minimal import MinimalRank
 from mdsdaemon.types.entity import CLIENT, MDS, PeerName

@@ -30,8 +30,9 @@ from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.maps.mds_states import State, state_name
 from mdsdaemon.messages.cmdparse import CmdMap
 from mdsdaemon.messages.formatter import Reply
-from mdsdaemon.messages.mds import MCommand, MMDSMap, MRemoveSnaps
+from mdsdaemon.messages.mds import MCommand, MMDSMap
 from mdsdaemon.messages.mon import MMonCommand, MMonMap
+from mdsdaemon.messages.pool import MRemoveSnaps
 from mdsdaemon.net.dispatcher import DaemonFault, Dispatcher
 from mdsdaemon.rank.interface import Rank, RankFactory
 from mdsdaemon.rank.session import Session

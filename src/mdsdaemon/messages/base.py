@@ -75,6 +75,8 @@ def message(
         cls.TYPE = type_code
         table = versions or ((0, v, compat),)
         made = wire(envelope="header", versions=table)(cls)
+        if type_code in TYPES:
+            raise TypeError(f"{cls.__name__} and {TYPES[type_code].__name__} have one type code")
         TYPES[type_code] = made
         return made
 

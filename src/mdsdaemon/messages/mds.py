@@ -27,7 +27,6 @@ from mdsdaemon.types.health import MDSHealth
 
 CEPH_MSG_MDS_MAP = 21
 CEPH_MSG_CLIENT_SESSION = 22
-MSG_REMOVE_SNAPS = 90
 MSG_COMMAND = 97
 MSG_COMMAND_REPLY = 98
 MSG_MDS_BEACON = 100
@@ -88,16 +87,6 @@ class MCommandReply(Message):
 
     r: int = field(S32, default=0)
     rs: str = field(Str, default="")
-
-
-@message(MSG_REMOVE_SNAPS, v=1)
-class MRemoveSnaps(Message):
-    """Snapshots that a monitor wants forgotten: pool → snap ids."""
-
-    version: int = field(U64, default=0)
-    deprecated_session_mon: int = field(S16, default=-1)
-    deprecated_session_mon_tid: int = field(U64, default=0)
-    snaps: dict[int, list[int]] = field(Map(S32, List(U64)), factory=dict)
 
 
 class SessionOp(IntEnum):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mdsdaemon.host import Host
     from mdsdaemon.maps.mds_map import MDSMap
     from mdsdaemon.messages.base import Message
-    from mdsdaemon.messages.mds import MRemoveSnaps
+    from mdsdaemon.messages.pool import MRemoveSnaps
     from mdsdaemon.net.messenger import Messenger
     from mdsdaemon.perf import PerfRegistry
     from mdsdaemon.rank.session import Session

@@ -52,9 +52,12 @@ class EVersion:
 
 @wire(v=2, compat=2, ceph="osd_reqid_t", hash=True, frozen=True)
 class OSDReqId:
-    """osd_reqid_t: one request of one instance of a client."""
+    """osd_reqid_t: one request of one instance of a client.
 
-    name: PeerName = field(PeerName, factory=PeerName)
+    Nobody is type 0 and number 0 here: an OSD takes any other name as given by the sender.
+    """
+
+    name: PeerName = field(PeerName, default=PeerName(0, 0))
     tid: int = field(U64, default=0)
     inc: int = field(S32, default=0)
 

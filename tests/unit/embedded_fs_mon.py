@@ -277,3 +277,13 @@ class Daemon:
             steps = (State.RECONNECT, State.REJOIN, State.ACTIVE)
         for state in steps:
             self.say(state)
+
+
+def with_fs(*daemons: int, name: str = "cephfs") -> FakeMon:
+    """A monitor with a file system on m1 and d1, and these daemons; the last one serves it."""
+    mon = FakeMon()
+    made = [mon.daemon(gid) for gid in daemons]
+    assert mon.ask("fs new", fs_name=name, metadata="m1", data="d1").r == 0
+    if made:
+        made[-1].up()
+    return mon

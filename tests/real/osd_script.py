@@ -120,7 +120,7 @@ class _Maker:
     def read(self, snaps: list[int]) -> OSDOp:
         op = self.rng.choice([Op.READ, Op.READ, Op.SPARSE_READ, Op.STAT, Op.CMPEXT, Op.CHECKSUM])
         if op == Op.READ:
-            return OSDOp.extent(op, self.offset(), self.length(), **self.truncate_args())
+            return OSDOp.extent(op, self.offset(), self.length(), b"", **self.truncate_args())
         if op == Op.CMPEXT:
             return OSDOp.extent(op, self.offset(), 5, bytes(5))
         if op == Op.CHECKSUM:

@@ -104,9 +104,7 @@ class RawOSDClient(Dispatcher):
 
     async def pool(self, name: str) -> int:
         """The id of a pool, once it is in the map and an OSD serves."""
-        await self.wait(
-            lambda: self.osd_map.lookup_pool(name) >= 0 and self.osd_map.is_up(0)
-        )
+        await self.wait(lambda: self.osd_map.lookup_pool(name) >= 0 and self.osd_map.is_up(0))
         return self.osd_map.lookup_pool(name)
 
     def con(self) -> Connection:

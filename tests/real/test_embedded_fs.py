@@ -10,6 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -333,6 +334,10 @@ def test_every_command_answers_as_a_real_monitor_does(
     assert not wrong, "\n".join(wrong)
 
 
+def has_state(cluster: RealCluster, name: str, state: str) -> bool:
+    return bool(info_of(cluster, name)["state"] == state)
+
+
 def test_with_daemons_the_dumps_have_the_same_keys(cluster: RealCluster, real: RealCluster) -> None:
     """fs dump, mds stat, fs status …, key by key, with an active daemon, a follower, a standby."""
     wait_for(
@@ -342,9 +347,7 @@ def test_with_daemons_the_dumps_have_the_same_keys(cluster: RealCluster, real: R
     for each in (cluster, real):
         active(each, "a", "b")
         each.ceph("fs", "set", "cephfs", "allow_standby_replay", "true", json=False)
-        wait_for(
-            lambda each=each: info_of(each, "b")["state"] == "up:standby-replay", 20, "b follows"
-        )
+        wait_for(partial(has_state, each, "b", "up:standby-replay"), 20, "b follows")
         each.start_real_mds("c").wait_standby()
         answers: dict[str, Any] = {
             prefix: each.mon(prefix, **arguments)

@@ -110,8 +110,8 @@ class MOSDOp(Message):
     whom. A received message has the input in `data` only; `split_ops` hands it out. `hash` is the
     object's whole placement hash, `snapid` the snapshot to read (NOSNAP: the present), `snap_seq`
     and `snaps` the snapshots that exist for a write, newest first. `mtime` in nanoseconds.
-    `reqid` is set where the request is not the sender's own; else it has only `inc`, and the sender's
-    name and the tid make up the rest.
+    `reqid` is set where the request is not the sender's own; else it has only `inc`, and the
+    sender's name and the tid make up the rest.
     """
 
     pgid: ShardedPG = field(ShardedPG, factory=ShardedPG)

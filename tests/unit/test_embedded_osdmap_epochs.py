@@ -439,3 +439,23 @@ def test_another_identity_of_the_osd_is_noted() -> None:
     assert kit.osd.map.osd.osd_uuid == [other]
     # the CRUSH map stays as it was made
     assert kit.json("osd find", id=0)["crush_location"] == {"host": "box", "root": "default"}
+
+
+def test_changes_made_by_a_watcher_are_told_after_the_one_it_was_told() -> None:
+    kit = Kit()
+    first, seen = kit.osd.map.epoch, list[int]()
+
+    def changes_too(osd_map: OSDMap, _: object) -> None:
+        if osd_map.epoch < first + 4:
+            kit.ok(f"osd {'set' if osd_map.epoch % 2 else 'unset'}", key="noscrub")
+
+    session = kit.session()
+    kit.subscribe(session, first)
+    session.take()
+    kit.osd.on_map(changes_too)
+    kit.osd.on_map(lambda osd_map, _: seen.append(osd_map.epoch))
+    kit.ok("osd set", key="noout")
+    assert len(seen) >= 2
+    assert seen == list(range(first + 1, first + 1 + len(seen)))
+    got = [epoch for msg in session.take() for epoch in sorted(msg.incremental_maps)]
+    assert got == seen

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,22 +43,23 @@ class Transactions:
         """The present transaction has changed records."""
         return bool(self._changes)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Collect; the end of the outermost one submits, also after an exception, because what
-        was noted is what the memory holds."""
+    def transaction(self) -> Transactions:
+        """Collect within a `with` block; the end of the outermost one submits, also after an
+        exception, because what was noted is what the memory holds."""
+        return self
+
+    def __enter__(self) -> None:
         self._depth += 1
+
+    def __exit__(self, *exc: object) -> None:
+        if self._depth > 1:
+            self._depth -= 1
+            return
         try:
-            yield
+            self._before_commit()
         finally:
-            if self._depth == 1:
-                try:
-                    self._before_commit()
-                finally:
-                    self._depth = 0
-                    self._submit()
-            else:
-                self._depth -= 1
+            self._depth = 0
+            self._submit()
 
     def put(self, table: str, key: bytes, value: bytes | None) -> None:
         """Note a record; outside a transaction it is one of its own."""

@@ -202,16 +202,6 @@ class MonCommands:
             return CommandResult(0, f"mon.{name} does not exist")
         raise fail(errno.EBUSY, f"removing mon.{name} would break quorum")
 
-    @command(
-        "mon add name=name,type=CephString name=addr,type=CephIPAddr "
-        "name=location,type=CephString,n=N,goodchars=[A-Za-z0-9-_.=],req=false",
-        module="mon",
-        perm="rw",
-        about="refused: there is one monitor",
-    )
-    def mon_add(self, ctx: CommandContext, args: Args) -> CommandResult:
-        raise fail(errno.EOPNOTSUPP, _ONE_MONITOR)
-
     @command("mon rm name=name,type=CephString", module="mon", perm="rw", about="remove a monitor")
     @command(
         "mon remove name=name,type=CephString",

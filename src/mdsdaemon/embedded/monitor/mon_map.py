@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mdsdaemon.embedded.monitor.mon_commands import MonCommands
+from mdsdaemon.embedded.monitor.mon_refused import MonRefused
 from mdsdaemon.embedded.monitor.records import pack, unpack
 from mdsdaemon.embedded.monitor.service import Service, handles
 from mdsdaemon.encoding import encode
@@ -51,7 +52,7 @@ class MonmapMonitor(Service):
         self._maps: dict[int, bytes] = {}
 
     def command_rooms(self) -> Iterable[object]:
-        return (MonCommands(self),)
+        return (MonCommands(self), MonRefused())
 
     # -- state ------------------------------------------------------------------------------
 

@@ -10,7 +10,18 @@ decode(Thing, data)      encode(Thing, thing)      to_plain(thing)
 
 from mdsdaemon.encoding.api import ALL_FEATURES, decode, encode, from_plain, to_plain
 from mdsdaemon.encoding.codec import Codec, as_codec
-from mdsdaemon.encoding.containers import Array, Custom, Framed, List, Map, Opt, Set, Tuple, Union
+from mdsdaemon.encoding.containers import (
+    Array,
+    Custom,
+    Framed,
+    List,
+    Map,
+    Opt,
+    Set,
+    Tail,
+    Tuple,
+    Union,
+)
 from mdsdaemon.encoding.cursor import Cursor
 from mdsdaemon.encoding.errors import DecodeError, EncodeError
 from mdsdaemon.encoding.primitives import (
@@ -67,6 +78,7 @@ __all__ = [
     "Rest",
     "Set",
     "Str",
+    "Tail",
     "Time",
     "Tuple",
     "Union",

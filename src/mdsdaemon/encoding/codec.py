@@ -89,6 +89,8 @@ class Codec(Generic[T]):
 
     fixed: str | None = None
     min_size: int = 0
+    counts_bytes_of_text: bool = False
+    """Whether a count of such a value is that of its encoded bytes, unlike ``len`` in Python."""
     sortable: bool = False
     """Whether values compare with ``<``: sets and maps of them are then written in order."""
 
@@ -107,6 +109,14 @@ class Codec(Generic[T]):
     def gen_encode(self, g: Gen, expr: str) -> None:
         """Emit lines that append the value of ``expr`` to ``out``."""
         fixed_encode(g, [(self, expr)])
+
+    def gen_decode_counted(self, g: Gen, count: str, target: str) -> None:
+        """Emit lines that read a value whose count, the local ``count``, stood elsewhere."""
+        raise NotImplementedError
+
+    def gen_encode_bare(self, g: Gen, expr: str) -> None:
+        """Emit lines that write a value without its count."""
+        raise NotImplementedError
 
     def to_plain(self, value: T) -> Any:
         """The value as CBOR can hold it."""

@@ -28,10 +28,14 @@ def _count(g: Gen, min_size: int) -> str:
     g.need("4")
     g.line(f"{n}, = {g.const(struct_of('I').unpack_from, 'unpack')}(b, o)")
     g.line("o += 4")
+    _check_count(g, n, min_size)
+    return n
+
+
+def _check_count(g: Gen, n: str, min_size: int) -> None:
     # a count whose entries cannot fit is refused before memory is taken for them
     g.line(f"if {n} * {max(min_size, 1)} > e - o or {n} > {MAX_ITEMS}:")
     g.line(f"    raise short({g.where()}, o, e, {n} * {max(min_size, 1)})")
-    return n
 
 
 def _items(g: Gen, item: Codec[Any], n: str, target: str) -> None:
@@ -65,11 +69,19 @@ class List(Codec[list[T]]):
     def gen_decode(self, g: Gen, target: str) -> None:
         _items(g, self.item, _count(g, self.item.min_size), target)
 
+    def gen_decode_counted(self, g: Gen, count: str, target: str) -> None:
+        _check_count(g, count, self.item.min_size)
+        _items(g, self.item, count, target)
+
     def gen_encode(self, g: Gen, expr: str) -> None:
-        values, value = g.temp(), g.temp()
+        values = g.temp()
         g.line(f"{values} = {expr}")
         self._gen_count(g, values)
-        g.line(f"for {value} in {values}:")
+        self.gen_encode_bare(g, values)
+
+    def gen_encode_bare(self, g: Gen, expr: str) -> None:
+        value = g.temp()
+        g.line(f"for {value} in {expr}:")
         g.indent()
         g.line("pass")
         self.item.gen_encode(g, value)
@@ -98,6 +110,26 @@ class Array(List[T]):
 
     def _gen_count(self, g: Gen, values: str) -> None:
         g.line(f"if len({values}) != {self.count}: raise ValueError('not {self.count} items')")
+
+
+class Tail(List[T]):
+    """Items up to the end of what encloses them, without a count."""
+
+    min_size = 0
+
+    def gen_decode(self, g: Gen, target: str) -> None:
+        value = g.temp()
+        least = max(self.item.min_size, 1)
+        g.line(f"{target} = []")
+        g.line("while o < e:")
+        g.indent()
+        g.need(str(least))
+        self.item.gen_decode(g, value)
+        g.line(f"{target}.append({value})")
+        g.dedent()
+
+    def gen_encode(self, g: Gen, expr: str) -> None:
+        self.gen_encode_bare(g, expr)
 
 
 class Set(Codec[set[T]]):

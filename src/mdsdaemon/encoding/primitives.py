@@ -115,14 +115,28 @@ class _Counted(Codec[Any]):
         g.line(f"if {size} > e - o: raise short({g.where()}, o, e, {size})")
         return size
 
+    def gen_decode(self, g: Gen, target: str) -> None:
+        self._read(g, self._length(g), target)
+
+    def gen_decode_counted(self, g: Gen, count: str, target: str) -> None:
+        g.line(f"if {count} > e - o: raise short({g.where()}, o, e, {count})")
+        self._read(g, count, target)
+
+    def _read(self, g: Gen, size: str, target: str) -> None:
+        raise NotImplementedError
+
 
 class _Str(_Counted, Codec[str]):
     """std::string as text; bytes that are not UTF-8 live on as surrogate escapes."""
 
-    def gen_decode(self, g: Gen, target: str) -> None:
-        size = self._length(g)
+    counts_bytes_of_text = True
+
+    def _read(self, g: Gen, size: str, target: str) -> None:
         g.line(f"{target} = str(b[o:o + {size}], 'utf-8', 'surrogateescape')")
         g.line(f"o += {size}")
+
+    def gen_encode_bare(self, g: Gen, expr: str) -> None:
+        g.line(f"out += {expr}.encode('utf-8', 'surrogateescape')")
 
     def gen_encode(self, g: Gen, expr: str) -> None:
         raw = g.temp()
@@ -146,10 +160,12 @@ class _Str(_Counted, Codec[str]):
 class _Blob(_Counted, Codec[bytes]):
     """A bufferlist, or a std::string that is not text."""
 
-    def gen_decode(self, g: Gen, target: str) -> None:
-        size = self._length(g)
+    def _read(self, g: Gen, size: str, target: str) -> None:
         g.line(f"{target} = b[o:o + {size}]")
         g.line(f"o += {size}")
+
+    def gen_encode_bare(self, g: Gen, expr: str) -> None:
+        g.line(f"out += {expr}")
 
     def gen_encode(self, g: Gen, expr: str) -> None:
         raw = g.temp()

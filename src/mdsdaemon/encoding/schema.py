@@ -31,6 +31,8 @@ def field(
     unless: int = 0,
     only_if: str = "",
     if_more: bool = False,
+    length_of: str = "",
+    counted_by: str = "",
     repr: bool = True,  # noqa: A002
     eq: bool = True,
     kw_only: bool = False,
@@ -44,9 +46,14 @@ def field(
         when, unless: feature bits that must all be there, or must not.
         only_if: an expression over fields declared earlier, such as ``"flags & 1"``.
         if_more: read only if bytes are left in the enclosing struct; always written.
+        length_of: what is written is the length of the attribute of that name.
+        counted_by: the count of this list, text or blob stands in the earlier field of that name,
+            which says ``length_of`` this one.
         repr: False for secrets.
     """
-    spec = FieldSpec(as_codec(codec), since, until, when, unless, only_if, if_more)
+    spec = FieldSpec(
+        as_codec(codec), since, until, when, unless, only_if, if_more, length_of, counted_by
+    )
     options: dict[str, Any] = {"repr": repr, "eq": eq, "kw_only": kw_only}
     if factory is not None:
         options["factory"] = factory
@@ -65,6 +72,7 @@ def wire(
     legacy: tuple[int, int] | None = None,
     keep_tail: bool = False,
     by_value: ByValue | None = None,
+    newest: int = 0,
     ceph: str = "",
     order: bool = False,
     hash: bool = False,  # noqa: A002
@@ -83,6 +91,7 @@ def wire(
         keep_tail: keep what a newer release appended and write it back (attributes ``wire_tail``
             and ``wire_version``).
         by_value: ``(value, v, compat) -> (v, compat)`` where the version depends on the value too.
+        newest: the newest version that is read, where it is newer than what is written.
         ceph: the C++ type's name, under which the class is found in ``REGISTRY``.
         order, hash, frozen: as in attrs; ordered types are written in order in sets and maps.
     """
@@ -106,6 +115,7 @@ def wire(
             keep_tail=keep_tail,
             sortable=order,
             by_value=by_value,
+            newest=newest,
         )
         if ceph:
             REGISTRY[ceph] = made

@@ -51,16 +51,27 @@ class FieldSpec:
     unless: int = 0
     only_if: str = ""
     if_more: bool = False
+    length_of: str = ""
+    counted_by: str = ""
 
     def in_version(self, version: int) -> bool:
         """Whether structs of ``version`` have the field."""
         return self.since <= version < self.until
 
     @property
+    def condition(self) -> tuple[int, int, str]:
+        """What must hold for the field to be there."""
+        return self.when, self.unless, self.only_if
+
+    @property
+    def in_run(self) -> bool:
+        """Whether the field joins its neighbours of the same condition in one unpack."""
+        return self.codec.fixed is not None and not self.if_more
+
+    @property
     def plain_run(self) -> bool:
-        """Whether the field is always there and of a fixed size."""
-        conditional = self.when or self.unless or self.only_if or self.if_more
-        return self.codec.fixed is not None and not conditional
+        """Whether the field is always there and of a fixed size, known without its value."""
+        return self.in_run and not any(self.condition) and not self.length_of
 
 
 class _Renamed(ast.NodeTransformer):
@@ -76,6 +87,28 @@ class _Renamed(ast.NodeTransformer):
         return node
 
 
+def _runs(specs: dict[str, FieldSpec]) -> list[list[str]]:
+    """The fields' names in order, neighbours that are read by one unpack together."""
+    runs: list[list[str]] = []
+    for name, spec in specs.items():
+        last = specs[runs[-1][-1]] if runs else None
+        if last is not None and last.in_run and spec.in_run and last.condition == spec.condition:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return runs
+
+
+def _written(name: str, specs: dict[str, FieldSpec]) -> str:
+    """What generated code writes for a field: the value, or the length of what it counts."""
+    other = specs[name].length_of
+    if not other:
+        return f"x.{name}"
+    # only text has another length on the wire than in Python
+    text = other in specs and specs[other].codec.counts_bytes_of_text
+    return f"len(x.{other}.encode('utf-8', 'surrogateescape'))" if text else f"len(x.{other})"
+
+
 class WireCodec(Codec[C]):
     """The codec of a ``@wire`` class."""
 
@@ -89,11 +122,12 @@ class WireCodec(Codec[C]):
         keep_tail: bool,
         sortable: bool,
         by_value: ByValue | None = None,
+        newest: int = 0,
     ) -> None:
         self.cls = cls
         self.envelope = envelope
         self.versions = versions
-        self.newest = max((v for _, v, _ in versions), default=0)
+        self.newest = max([newest, *(v for _, v, _ in versions)])
         self.legacy = legacy
         self.keep_tail = keep_tail
         self.by_value = by_value
@@ -183,34 +217,26 @@ class WireCodec(Codec[C]):
     def _make_decode_body(self, version: int) -> Decoder:
         g = Gen(self.cls.__name__)
         specs = {n: s for n, s in self.specs.items() if s.in_version(version)}
-        run: list[tuple[Codec[Any], str]] = []
-
-        def flush() -> None:
-            if run:
-                fixed_decode(g, run)
-                run.clear()
-
-        for name, spec in specs.items():
-            if spec.plain_run:
-                if not run:
-                    g.field_name = name
-                run.append((spec.codec, "v_" + name))
-                continue
-            flush()
-            g.field_name = name
+        for names in _runs(specs):
+            spec = specs[names[0]]
+            g.field_name = names[0]
             condition = self._condition(spec, "v_", specs)
             if spec.if_more:
                 condition = " and ".join(filter(None, [condition, "o < e"]))
             if condition:
                 g.line(f"if {condition}:")
                 g.indent()
-                spec.codec.gen_decode(g, "v_" + name)
+            if spec.in_run:
+                fixed_decode(g, [(specs[name].codec, "v_" + name) for name in names])
+            elif spec.counted_by:
+                spec.codec.gen_decode_counted(g, "v_" + spec.counted_by, "v_" + names[0])
+            else:
+                spec.codec.gen_decode(g, "v_" + names[0])
+            if condition:
                 g.dedent()
                 g.line("else:")
-                g.line(f"    v_{name} = {self._default(g, name)}")
-            else:
-                spec.codec.gen_decode(g, "v_" + name)
-        flush()
+                for name in names:
+                    g.line(f"    v_{name} = {self._default(g, name)}")
         g.line(f"return {self._construct(g, {n: 'v_' + n for n in specs})}, o")
         return g.build("b, o, e, f", f"decode_v{version}")  # type: ignore[no-any-return]
 
@@ -336,29 +362,22 @@ class WireCodec(Codec[C]):
     def _make_encode_body(self, version: int) -> Encoder:
         g = Gen(self.cls.__name__)
         specs = {n: s for n, s in self.specs.items() if s.in_version(version)}
-        run: list[tuple[Codec[Any], str]] = []
-
-        def flush() -> None:
-            if run:
-                fixed_encode(g, run)
-                run.clear()
-
         g.line("pass")
-        for name, spec in specs.items():
-            if spec.plain_run:
-                run.append((spec.codec, "x." + name))
-                continue
-            flush()
-            g.field_name = name
+        for names in _runs(specs):
+            spec = specs[names[0]]
+            g.field_name = names[0]
             condition = self._condition(spec, "x.", specs)
             if condition:
                 g.line(f"if {condition}:")
                 g.indent()
-                spec.codec.gen_encode(g, "x." + name)
-                g.dedent()
+            if spec.in_run:
+                fixed_encode(g, [(specs[name].codec, _written(name, specs)) for name in names])
+            elif spec.counted_by:
+                spec.codec.gen_encode_bare(g, _written(names[0], specs))
             else:
-                spec.codec.gen_encode(g, "x." + name)
-        flush()
+                spec.codec.gen_encode(g, _written(names[0], specs))
+            if condition:
+                g.dedent()
         return g.build("out, x, f", f"encode_v{version}")  # type: ignore[no-any-return]
 
     def _make_encoder(self) -> Encoder:

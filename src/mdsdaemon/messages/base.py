@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 import attrs
 
 from mdsdaemon.encoding import DecodeError, encode, field, wire, wire_codec
+from mdsdaemon.encoding.struct_codec import ByValue
 from mdsdaemon.types.entity import PeerName
 
 M = TypeVar("M", bound="Message")
@@ -45,6 +46,8 @@ class Message:
     """
 
     TYPE: ClassVar[int] = 0
+    PAYLOAD_IN_DATA: ClassVar[bool] = False
+    """Whether the payload lies in the ``data`` segment instead of the front."""
 
     tid: int = attrs.field(default=0, eq=False)
     priority: int = attrs.field(default=PRIO_DEFAULT, eq=False, repr=False)
@@ -55,6 +58,13 @@ class Message:
     connection: Any = attrs.field(default=None, eq=False, repr=False)
     recv_stamp: float = attrs.field(default=0.0, eq=False, repr=False)
 
+    def received(self) -> None:
+        """Called once the segments of a received message are in place, to check what hangs together.
+
+        Raises:
+            DecodeError: the segments contradict each other.
+        """
+
 
 @dataclass_transform(field_specifiers=(field, attrs.field))
 def message(
@@ -63,18 +73,22 @@ def message(
     v: int = 1,
     compat: int = 0,
     versions: tuple[tuple[int, int, int], ...] = (),
+    newest: int = 0,
+    by_value: ByValue | None = None,
 ) -> Callable[[type[M]], type[M]]:
     """Make a subclass of ``Message`` the message of ``type_code``.
 
     Args:
         v, compat: HEAD_VERSION and COMPAT_VERSION of Ceph's class.
         versions: ``((feature mask, v, compat), …)`` where what is written depends on the peer.
+        newest: the newest version that is read, where it is newer than what is written.
+        by_value: ``(message, v, compat) -> (v, compat)`` where the version depends on the message.
     """
 
     def build(cls: type[M]) -> type[M]:
         cls.TYPE = type_code
         table = versions or ((0, v, compat),)
-        made = wire(envelope="header", versions=table)(cls)
+        made = wire(envelope="header", versions=table, newest=newest, by_value=by_value)(cls)
         if type_code in TYPES:
             raise TypeError(f"{cls.__name__} and {TYPES[type_code].__name__} have one type code")
         TYPES[type_code] = made
@@ -86,12 +100,20 @@ def message(
 def encode_message(msg: Message, features: int) -> tuple[int, int, bytes]:
     """(header version, compat version, front) of ``msg`` for a peer with ``features``.
 
+    A message whose payload lies in its data segment has that set here, and an empty front.
+
     Raises:
         EncodeError: a field's value does not fit.
     """
     codec = wire_codec(type(msg))
     version, compat = codec.pick(features)
-    return version, compat, encode(codec, msg, features, version=version)
+    if codec.by_value is not None:
+        version, compat = codec.by_value(msg, version, compat)
+    payload = encode(codec, msg, features, version=version)
+    if msg.PAYLOAD_IN_DATA:
+        msg.data = payload
+        return version, compat, b""
+    return version, compat, payload
 
 
 def decode_message(
@@ -115,10 +137,12 @@ def decode_message(
     if compat > codec.newest:
         why = f"needs version {compat}, {codec.newest} is known here"
         raise DecodeError(cls.__name__, "", 0, why)
-    msg: Message = codec.decode_body(version)(front, 0, len(front), features)[0]
+    payload = data if cls.PAYLOAD_IN_DATA else front
+    msg: Message = codec.decode_body(version)(payload, 0, len(payload), features)[0]
     msg.header_version = version
     msg.middle = middle
     msg.data = data
+    msg.received()
     return msg
 
 

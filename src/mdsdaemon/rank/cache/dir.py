@@ -1,0 +1,117 @@
+"""A directory fragment in the cache: its dentries, as far as they are known, and what is dirty.
+
+Behaviour: ceph/ceph, src/mds/CDir.h (Pacific)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from mdsdaemon.rank.cache.dentry import CDentry
+from mdsdaemon.types.frag import DirFrag, Frag
+from mdsdaemon.types.osd import NOSNAP
+from mdsdaemon.types.stats import FNode
+
+if TYPE_CHECKING:
+    from mdsdaemon.rank.cache.inode import CInode
+    from mdsdaemon.rank.log.segment import LogSegment
+    from mdsdaemon.rank.waiting import Gate
+
+
+@define(eq=False, slots=True)
+class CDir:
+    """A fragment. `fnode.version` counts its changes.
+
+    Attributes:
+        items: dentries of the head by name, null ones too.
+        snap_items: dentries of snapshots by (name, last).
+        complete: all names that are stored are in `items`: what is not there does not exist.
+        committed_version, committing_version: of the last store, and of the one under way (or 0).
+        dirty_items: by key, the dentries that the object in RADOS lacks.
+        committing_items: those of the store under way.
+        segment: that of the first change not stored; None: clean.
+        committing_segment: that of the first change that the store under way has.
+        new: it has no object in RADOS yet.
+        fetching: opens when the fetch under way is over; None: none is.
+        damaged: it could not be read; operations on it are EIO.
+        frozen: it is being split or merged: changes wait for `thawed`.
+        pos, pos_client: see `CInode`.
+        pins: reasons to keep it in the cache beyond those that can be seen.
+    """
+
+    inode: CInode
+    frag: Frag
+    fnode: FNode = field(factory=FNode)
+    first: int = 2
+    items: dict[str, CDentry] = field(factory=dict)
+    snap_items: dict[tuple[str, int], CDentry] = field(factory=dict)
+    complete: bool = False
+    committed_version: int = 0
+    committing_version: int = 0
+    dirty_items: dict[str, CDentry] = field(factory=dict)
+    committing_items: dict[str, CDentry] = field(factory=dict)
+    segment: LogSegment | None = None
+    committing_segment: LogSegment | None = None
+    new: bool = False
+    fetching: Gate | None = None
+    committed: Gate | None = None
+    damaged: bool = False
+    frozen: bool = False
+    thawed: Gate | None = None
+    pos: int = 0
+    pos_client: int = 0
+    last_journaled: int = 0
+    pins: int = 0
+
+    @property
+    def dirfrag(self) -> DirFrag:
+        return DirFrag(self.inode.ino, self.frag)
+
+    @property
+    def object_name(self) -> str:
+        """Its object in the metadata pool."""
+        return f"{self.inode.ino:x}.{self.frag.enc:08x}"
+
+    @property
+    def is_dirty(self) -> bool:
+        return self.segment is not None or self.committing_segment is not None
+
+    def lookup(self, name: str, snapid: int = NOSNAP) -> CDentry | None:
+        """The dentry of this name that `snapid` sees, if it is in the cache (it may be null)."""
+        dn = self.items.get(name)
+        if snapid == NOSNAP:
+            return dn
+        if dn is not None and dn.first <= snapid:
+            return dn
+        for (other, last), old in self.snap_items.items():
+            if other == name and old.first <= snapid <= last:
+                return old
+        return None
+
+    def add(self, dn: CDentry) -> CDentry:
+        """Put a new dentry in."""
+        if dn.last == NOSNAP:
+            self.items[dn.name] = dn
+        else:
+            self.snap_items[dn.name, dn.last] = dn
+        return dn
+
+    def remove(self, dn: CDentry) -> None:
+        """Take a dentry out of the cache."""
+        if dn.last == NOSNAP:
+            del self.items[dn.name]
+        else:
+            del self.snap_items[dn.name, dn.last]
+
+    def mark_dirty(self, segment: LogSegment, dn: CDentry | None = None) -> None:
+        """The fragment (and this dentry) has a change of this segment that is not stored."""
+        if self.segment is None:
+            self.segment = segment
+            segment.dirty_dirs.add(self)
+        if dn is not None:
+            self.dirty_items[dn.key] = dn
+
+    def __str__(self) -> str:
+        return f"[dir {self.dirfrag} v{self.fnode.version}]"

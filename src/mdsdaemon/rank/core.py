@@ -1,0 +1,123 @@
+"""RankCore: the parts of a rank, and what they all ask of it.
+
+The parts know each other through this object only. Each is made by `MDSRank`; a test makes those
+that it needs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from mdsdaemon.rank.waiting import RunQueue
+
+if TYPE_CHECKING:
+    from mdsdaemon.clients.objecter import Objecter
+    from mdsdaemon.config import Config
+    from mdsdaemon.host import Host
+    from mdsdaemon.maps.mds_map import MDSMap
+    from mdsdaemon.rank.cache.cache import MDCache
+    from mdsdaemon.rank.cache.store import CacheStore
+    from mdsdaemon.rank.damage import DamageTable
+    from mdsdaemon.rank.interface import RankServices
+    from mdsdaemon.rank.locks.locker import Locker
+    from mdsdaemon.rank.log.mdlog import MDLog
+    from mdsdaemon.rank.optracker import OpTracker
+    from mdsdaemon.rank.server.server import Server
+    from mdsdaemon.rank.sessions.sessions import Sessions
+    from mdsdaemon.rank.snap.snaps import Snaps
+    from mdsdaemon.rank.strays import StrayManager
+    from mdsdaemon.rank.tables.inotable import InoTable
+    from mdsdaemon.rank.tables.openfiles import OpenFileTable
+    from mdsdaemon.rank.tables.purge_queue import PurgeQueue
+    from mdsdaemon.rank.tables.sessionmap import SessionMapStore
+
+
+class RankCore:
+    """What belongs to a rank.
+
+    Attributes:
+        whoami: the rank's number.
+        queue: whose time has come (see `waiting`).
+        state, last_state: of the newest map and of the one before.
+        read_only: nothing may be changed any more.
+        objecter: requests to RADOS, from the daemon's own messenger.
+        mdlog: the journal. cache: the tree. store: bringing the tree in and out of RADOS.
+        inotable, sessionmap, openfiles, purge_queue: tables.
+        sessions: of clients. snaps: snapshots and their realms. strays: what is unlinked.
+        locker: capabilities and locks. server: clients' requests.
+        damage: what could not be read. optracker: operations under way.
+    """
+
+    objecter: Objecter
+    mdlog: MDLog
+    cache: MDCache
+    store: CacheStore
+    inotable: InoTable
+    sessionmap: SessionMapStore
+    openfiles: OpenFileTable
+    purge_queue: PurgeQueue
+    sessions: Sessions
+    snaps: Snaps
+    strays: StrayManager
+    locker: Locker
+    server: Server
+    damage: DamageTable
+    optracker: OpTracker
+
+    def __init__(self, whoami: int, services: RankServices) -> None:
+        self.whoami = whoami
+        self.services = services
+        self.queue = RunQueue()
+        self.state = 0
+        self.last_state = 0
+        self.read_only = False
+
+    @property
+    def config(self) -> Config:
+        return self.services.config
+
+    @property
+    def host(self) -> Host:
+        return self.services.host
+
+    @property
+    def log(self) -> logging.Logger:
+        return self.services.log
+
+    @property
+    def mdsmap(self) -> MDSMap:
+        """The newest."""
+        return self.services.mdsmap()
+
+    @property
+    def metadata_pool(self) -> int:
+        return self.mdsmap.metadata_pool
+
+    @property
+    def default_data_pool(self) -> int:
+        """Where files go that no layout sends elsewhere."""
+        return self.mdsmap.data_pools[0]
+
+    def now(self) -> int:
+        """The wall clock, nanoseconds since the epoch."""
+        return round(self.host.wall() * 1e9)
+
+    # -- what MDSRank does -------------------------------------------------------------------
+
+    def spawn(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Start a task in the rank's nursery; what it raises ends the daemon."""
+        raise NotImplementedError
+
+    def damaged(self, what: str) -> None:
+        """This cannot be read or contradicts itself: say so to the monitors, then respawn."""
+        raise NotImplementedError
+
+    def handle_write_error(self, error: OSError) -> None:
+        """RADOS refused a write: respawn when fenced, else as mds_action_on_write_error says."""
+        raise NotImplementedError
+
+    def force_readonly(self, why: str) -> None:
+        """From now on nothing is changed; clients are told."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""The metadata log: segments of events, written ahead of everything else."""

@@ -1,0 +1,228 @@
+"""A change of metadata: applied to the cache at once, journaled as one event.
+
+    mut = Mutation(rank, "mkdir", stamp=now, client=4123, reqid=reqid)
+    mut.link_primary(dn, inode)
+    mut.inode(parent).ctime = now          # announce first, then change
+    end = mut.submit()                     # the event ends there in the journal
+
+Between the first announcement and `submit` nothing may await. The cache shows the change at once;
+who may not know of it before it is safe is told by `pos` and `pos_client` of what changed.
+
+What `submit` does: sums of directories, versions, dirty marks in the segment, the EMetaBlob with
+the ancestors that a replay needs.
+
+Behaviour: ceph/ceph, src/mds/MDCache.cc (predirty_journal_parents), src/mds/journal.cc,
+src/mds/events/EMetaBlob.h (Pacific)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from mdsdaemon.rank.blob import BlobBuilder
+from mdsdaemon.rank.cache.stats import frag_to_inode, inode_to_frag, link_stats
+from mdsdaemon.types.entity import CLIENT, PeerName
+from mdsdaemon.types.inode import Inode
+from mdsdaemon.types.journal import EUpdate
+from mdsdaemon.types.session import MetaReqId
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mdsdaemon.rank.cache.dentry import CDentry
+    from mdsdaemon.rank.cache.dir import CDir
+    from mdsdaemon.rank.cache.inode import CInode
+    from mdsdaemon.rank.core import RankCore
+
+
+class Mutation:
+    """See the module.
+
+    Args:
+        kind: what is done, as it stands in the event (`mkdir`, `setattr`, …).
+        stamp: nanoseconds since the epoch: the time of the change.
+        client: the number of the client that asked for it; 0: nobody did.
+        reqid: the request, for those who ask whether it was done.
+
+    Attributes:
+        segment: of the journal, in which this change will be.
+        blob: the EMetaBlob to be; its other fields are the caller's (numbers allocated and so on).
+    """
+
+    def __init__(
+        self,
+        rank: RankCore,
+        kind: str,
+        *,
+        stamp: int,
+        client: int = 0,
+        reqid: MetaReqId | None = None,
+        oldest_tid: int = 0,
+    ) -> None:
+        self.rank = rank
+        self.kind = kind
+        self.stamp = stamp
+        self.client = client
+        self.reqid = reqid
+        self.segment = rank.mdlog.begin()
+        self._builder = BlobBuilder(self.segment, rank.mdlog.event_seq + 1)
+        self.blob = self._builder.blob
+        self._inodes: dict[CInode, None] = {}
+        self._dentries: dict[CDentry, None] = {}
+        self._dirs: dict[CDir, None] = {}
+        if reqid is not None:
+            self.blob.client_reqs.append((reqid, oldest_tid))
+
+    # -- announcing --------------------------------------------------------------------------
+
+    def inode(self, inode: CInode) -> Inode:
+        """What is stored of the inode is about to change: its inode_t, to be changed."""
+        if inode not in self._inodes:
+            if self.rank.snaps.any_snapshots:
+                self.rank.snaps.before_change(self, inode)
+            self._inodes[inode] = None
+            if inode.parent is not None:
+                self._dentry(inode.parent)
+        return inode.inode
+
+    def backtrace(self, inode: CInode, *, pool: bool = False) -> None:
+        """The inode's place in the tree changes, or (`pool`) the pool of its data."""
+        stored = self.inode(inode)
+        if inode.backtrace_segment is None:
+            inode.backtrace_segment = self.segment
+            self.segment.dirty_backtraces.add(inode)
+        self._builder.dirty_backtraces[inode] = pool
+        stored.backtrace_version = -1  # that of the change: known in submit
+
+    def new_dir(self, directory: CDir) -> None:
+        """A fragment that has no object yet."""
+        directory.new = directory.complete = True
+        self._builder.new_dirs.add(directory)
+        self._dirs[directory] = None
+
+    def fnode(self, directory: CDir) -> None:
+        """What is stored of the fragment itself changes."""
+        self._dirs[directory] = None
+
+    # -- shape -------------------------------------------------------------------------------
+
+    def link_primary(self, dn: CDentry, inode: CInode) -> None:
+        """The null dentry becomes the inode's own."""
+        self._before_relink(dn)
+        self.rank.cache.link_primary(dn, inode)
+        self._inodes[inode] = None
+        link_stats(dn.dir, inode.is_dir, inode.inode, 1, self.stamp)
+
+    def link_remote(self, dn: CDentry, ino: int, d_type: int, target: CInode | None) -> None:
+        """The null dentry becomes a hard link."""
+        self._before_relink(dn)
+        self.rank.cache.link_remote(dn, ino, d_type, target)
+        link_stats(dn.dir, False, None, 1, self.stamp)
+
+    def unlink(self, dn: CDentry) -> CInode | None:
+        """The dentry becomes null; returns the inode that it had, now without a dentry."""
+        self._before_relink(dn)
+        inode = dn.inode
+        if not dn.is_null:
+            is_dir = inode is not None and inode.is_dir
+            link_stats(dn.dir, is_dir, None if inode is None else inode.inode, -1, self.stamp)
+        self.rank.cache.unlink(dn)
+        return inode
+
+    def _before_relink(self, dn: CDentry) -> None:
+        if self.rank.snaps.any_snapshots:
+            self.rank.snaps.before_relink(self, dn)
+        self._dentry(dn)
+        self._dirs[dn.dir] = None
+
+    def _dentry(self, dn: CDentry) -> None:
+        if dn not in self._dentries:
+            self._dentries[dn] = None
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def submit(self, event: Any = None, *, deep: bool = False) -> int:
+        """Bring sums and versions up to date, journal the event; the position where it ends.
+
+        Args:
+            event: with a `metablob` to be filled; an EUpdate of this kind if left out.
+            deep: carry sums up to the root now, not later.
+        """
+        self._sum_up(deep)
+        self._set_versions()
+        self._builder.fill(self._inodes, self._dentries, self._dirs)
+        if event is None:
+            reqid = self.reqid or MetaReqId(PeerName(CLIENT, -1), 0)
+            event = EUpdate(type=self.kind, reqid=reqid)
+        event.metablob = self.blob
+        if hasattr(event, "stamp"):
+            event.stamp = self.stamp
+        end = self.rank.mdlog.submit(event)
+        self._note_position(end)
+        return end
+
+    def _sum_up(self, deep: bool) -> None:
+        """Children to fragments to directories: one step now, the rest when it is flushed."""
+        for inode in list(self._inodes):
+            if inode.parent is not None and inode_to_frag(inode, inode.parent.dir):
+                if deep:
+                    self._dirs[inode.parent.dir] = None
+                else:
+                    self._pending(inode.parent.dir.inode)
+        waiting = deque(self._dirs)
+        while waiting:
+            directory = waiting.popleft()
+            inode = directory.inode
+            if not frag_to_inode(directory, probe=True):
+                continue
+            self.inode(inode)
+            frag_to_inode(directory)
+            if inode.parent is None:
+                continue
+            if deep:
+                inode_to_frag(inode, inode.parent.dir)
+                self._dirs[inode.parent.dir] = None
+                waiting.append(inode.parent.dir)
+            else:
+                self._pending(inode)
+
+    def _pending(self, inode: CInode) -> None:
+        """The sums of this directory have not reached the root."""
+        if inode.nest_segment is None:
+            inode.nest_segment = self.segment
+            self.segment.dirty_nests.add(inode)
+
+    def _set_versions(self) -> None:
+        for dn in self._dentries:
+            directory = dn.dir
+            self._dirs[directory] = None
+            directory.fnode.version += 1
+            dn.version = directory.fnode.version
+            directory.mark_dirty(self.segment, dn)
+        touched = {dn.dir for dn in self._dentries}
+        for directory in self._dirs:
+            if directory not in touched:
+                directory.fnode.version += 1
+                directory.mark_dirty(self.segment)
+        for inode in self._inodes:
+            stored = inode.inode
+            if inode.parent is not None:
+                stored.version = inode.parent.version
+            else:
+                stored.version += 1
+                if inode.is_base and inode.base_segment is None:
+                    inode.base_segment = self.segment
+                    self.segment.dirty_bases.add(inode)
+            if stored.backtrace_version == -1:
+                stored.backtrace_version = stored.version
+
+    def _note_position(self, end: int) -> None:
+        safe, client = self.rank.mdlog.safe_pos, self.client
+        for group in (self._inodes, self._dentries, self._dirs):
+            for thing in group:
+                if thing.pos > safe and thing.pos_client != client:
+                    thing.pos_client = 0  # several clients' changes are under way
+                else:
+                    thing.pos_client = client
+                thing.pos = end

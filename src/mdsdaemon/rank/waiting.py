@@ -1,0 +1,137 @@
+"""How work in a rank waits: it is tried, and tried again when what it lacked is there.
+
+A try is synchronous. It either does all of its work or, having changed nothing, raises `MustWait`
+with the `Gate` that opens when another try has a chance. So nothing is half-changed across a wait,
+and no task exists for a request that has nothing to wait for.
+
+    queue = RunQueue()
+    gate = queue.gate()
+    gate.add(lambda: queue.attempt(again))      # or: await gate.wait()
+    gate.open()                                 # runs what waits at the next drain()
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import trio
+
+T = TypeVar("T")
+Callback = Callable[[], None]
+
+
+class MustWait(Exception):
+    """A try lacks something, and has changed nothing.
+
+    Attributes:
+        gate: opens when another try makes sense.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self.gate = gate
+
+
+class RunQueue:
+    """Callbacks whose time has come, in order.
+
+    Whoever opened gates calls `drain` once its own state is whole; `run` is the task that drains
+    what nobody else did.
+    """
+
+    __slots__ = ("_draining", "_queue", "_wake")
+
+    def __init__(self) -> None:
+        self._queue: deque[Callback] = deque()
+        self._draining = False
+        self._wake: Callback | None = None
+
+    def gate(self) -> Gate:
+        """A new gate whose callbacks run from this queue."""
+        return Gate(self)
+
+    def push(self, callback: Callback) -> None:
+        """Run this at the next drain."""
+        self._queue.append(callback)
+        if self._wake is not None and not self._draining:
+            wake, self._wake = self._wake, None
+            wake()
+
+    def attempt(self, work: Callback) -> None:
+        """Try `work` now, and again whenever the gate that it waits for opens."""
+        try:
+            work()
+        except MustWait as wait:
+            wait.gate.add(lambda: self.attempt(work))
+
+    def drain(self) -> None:
+        """Run all that has come due, and what comes due by that. Nested calls do nothing."""
+        if self._draining:
+            return
+        self._draining = True
+        queue = self._queue
+        try:
+            while queue:
+                queue.popleft()()
+        finally:
+            self._draining = False
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Drain whenever something was pushed outside of a drain."""
+        task_status.started()
+        while True:
+            if not self._queue:
+                event = trio.Event()
+                self._wake = event.set
+                await event.wait()
+            self.drain()
+            await trio.lowlevel.checkpoint()
+
+
+class Gate:
+    """What several callbacks wait for; each runs once, after the gate was opened."""
+
+    __slots__ = ("_queue", "_waiters")
+
+    def __init__(self, queue: RunQueue) -> None:
+        self._queue = queue
+        self._waiters: list[Callback] = []
+
+    def __bool__(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiters)
+
+    def add(self, callback: Callback) -> None:
+        """Run this once, when the gate opens."""
+        self._waiters.append(callback)
+
+    def open(self) -> None:
+        """Let all that wait run at the next drain; who comes later waits for the next opening."""
+        if self._waiters:
+            waiters, self._waiters = self._waiters, []
+            for callback in waiters:
+                self._queue.push(callback)
+
+    async def wait(self) -> None:
+        """Wait for the next opening."""
+        event = trio.Event()
+        self.add(event.set)
+        await event.wait()
+
+
+async def until_done(work: Callable[[], T]) -> T:
+    """Try `work` until it does not have to wait any more; for tasks."""
+    while True:
+        try:
+            return work()
+        except MustWait as wait:
+            await wait.gate.wait()
+
+
+Spawn = Callable[[Callable[[], Awaitable[None]], str], None]
+"""Start a task by this name in the rank's nursery; what it raises ends the daemon."""

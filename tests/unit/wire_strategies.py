@@ -261,6 +261,7 @@ CUSTOM: dict[int, Callable[[Maker], Any]] = {
     ),
     id(as_codec(layout.FileLayout)): _layout,
     id(layout.LegacyFileLayout): _legacy_layout,
+    id(layout.FixedFileLayout): _legacy_layout,
     id(as_codec(caps.Release)): _release,
     id(as_codec(snap.SnapRealmInfo)): _realm,
     id(crush_map._Tree): _tree,

@@ -1,11 +1,10 @@
-"""What a metadata server says to monitors, clients and `ceph tell`.
+"""What a metadata server says to monitors and to `ceph tell`.
 
 Format: ceph/ceph, src/messages/MMDSBeacon.h, MMDSMap.h, MCommand.h, MCommandReply.h,
-MClientSession.h, PaxosServiceMessage.h; src/include/ceph_fs.h (Pacific)
+PaxosServiceMessage.h (Pacific)
 """
 
 import uuid
-from enum import IntEnum
 
 from mdsdaemon.encoding import (
     S16,
@@ -19,14 +18,13 @@ from mdsdaemon.encoding import (
     Str,
     Uuid,
     field,
-    wire,
 )
 from mdsdaemon.maps.compat_set import CompatSet
 from mdsdaemon.messages.base import Message, message
+from mdsdaemon.messages.client_session import CEPH_MSG_CLIENT_SESSION, MClientSession, SessionOp
 from mdsdaemon.types.health import MDSHealth
 
 CEPH_MSG_MDS_MAP = 21
-CEPH_MSG_CLIENT_SESSION = 22
 MSG_COMMAND = 97
 MSG_COMMAND_REPLY = 98
 MSG_MDS_BEACON = 100
@@ -34,6 +32,21 @@ MSG_MDS_BEACON = 100
 CEPH_MSG_PRIO_HIGH = 196
 
 _STATE_BOOT = -4
+
+__all__ = [
+    "CEPH_MSG_CLIENT_SESSION",
+    "CEPH_MSG_MDS_MAP",
+    "CEPH_MSG_PRIO_HIGH",
+    "MSG_COMMAND",
+    "MSG_COMMAND_REPLY",
+    "MSG_MDS_BEACON",
+    "MClientSession",
+    "MCommand",
+    "MCommandReply",
+    "MMDSBeacon",
+    "MMDSMap",
+    "SessionOp",
+]
 
 
 @message(MSG_MDS_BEACON, v=8, compat=6)
@@ -87,43 +100,3 @@ class MCommandReply(Message):
 
     r: int = field(S32, default=0)
     rs: str = field(Str, default="")
-
-
-class SessionOp(IntEnum):
-    """`op` of an `MClientSession`."""
-
-    REQUEST_OPEN = 0
-    OPEN = 1
-    REQUEST_CLOSE = 2
-    CLOSE = 3
-    REQUEST_RENEWCAPS = 4
-    RENEWCAPS = 5
-    STALE = 6
-    RECALL_STATE = 7
-    FLUSHMSG = 8
-    FLUSHMSG_ACK = 9
-    FORCE_RO = 10
-    REJECT = 11
-    REQUEST_FLUSH_MDLOG = 12
-
-
-@wire(v=1, compat=1)
-class MetricSpec:
-    """Which metrics a client sends, as bits in bytes, lowest first."""
-
-    metric_flags: bytes = field(Blob, default=b"")
-
-
-@message(CEPH_MSG_CLIENT_SESSION, v=4, compat=1)
-class MClientSession(Message):
-    """Opens, keeps and closes a client's session. Stamps are seconds and nanoseconds."""
-
-    op: int = field(U32)
-    seq: int = field(U64, default=0)
-    stamp_sec: int = field(U32, default=0)
-    stamp_nsec: int = field(U32, default=0)
-    max_caps: int = field(U32, default=0)
-    max_leases: int = field(U32, default=0)
-    metadata: dict[str, str] = field(Map(Str, Str), factory=dict, since=2)
-    supported_features: bytes = field(Blob, default=b"", since=3)
-    metric_spec: MetricSpec = field(MetricSpec, factory=MetricSpec, since=4)

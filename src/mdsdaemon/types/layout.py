@@ -19,7 +19,7 @@ from mdsdaemon.encoding import (
     wire,
     wire_codec,
 )
-from mdsdaemon.encoding.codec import struct_of
+from mdsdaemon.encoding.codec import Gen, struct_of
 from mdsdaemon.types.features import FS_FILE_LAYOUT_V2
 
 _LEGACY = struct_of("IIIIIIi")
@@ -116,3 +116,34 @@ class DirLayout:
     unused1: int = field(U8, default=0)
     unused2: int = field(U16, default=0)
     unused3: int = field(U32, default=0)
+
+
+class _FixedFileLayout(Codec[FileLayout]):
+    """ceph_file_layout: 28 bytes, as messages and requests of clients have it.
+
+    The namespace is not in it. A pool is only told apart from none by the rest being set.
+    """
+
+    fixed = _LEGACY.format.lstrip("<")
+    min_size = _LEGACY.size
+
+    def load(self, g: Gen, names: list[str]) -> str:
+        unit, count, size, pool = names[0], names[1], names[2], names[6]
+        unset = f"{pool} == 0 and not ({unit} or {count} or {size})"
+        cls = g.const(FileLayout, "FileLayout")
+        return f"{cls}({unit}, {count}, {size}, -1 if {unset} else {pool})"
+
+    def dump(self, g: Gen, expr: str) -> list[str]:
+        layout = g.temp()
+        g.line(f"{layout} = {expr}")
+        parts = [f"{layout}.{part}" for part in ("stripe_unit", "stripe_count", "object_size")]
+        return [*parts, "0", "0", "0", f"{layout}.pool_id if {layout}.pool_id > 0 else 0"]
+
+    def to_plain(self, value: FileLayout) -> Any:
+        return _plain(value)
+
+    def from_plain(self, plain: Any) -> FileLayout:
+        return _unplain(plain)
+
+
+FixedFileLayout: Codec[FileLayout] = _FixedFileLayout()

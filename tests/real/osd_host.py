@@ -3,10 +3,11 @@
     python osd_host.py CONF OSD_UUID [STORE]
 
 The monitor believes in an OSD that booted: clients, stock ones among them, are sent here. With
-STORE the objects lie in that SQLite file. It prints its addresses and serves until it is killed.
+STORE the objects lie in that SQLite file. It prints its addresses and serves until SIGTERM.
 """
 
 import logging
+import signal
 import sys
 import uuid
 from pathlib import Path
@@ -148,6 +149,11 @@ async def main(conf: str, osd_uuid: str, store: str) -> None:
         )
         monc.send_mon_message(boot)
         print(addrs, flush=True)  # noqa: T201
+        with trio.open_signal_receiver(signal.SIGTERM) as signals:
+            async for _ in signals:
+                nursery.cancel_scope.cancel()
+                break
+    storage.close()
 
 
 if __name__ == "__main__":

@@ -63,3 +63,20 @@ def test_own_rank(cluster: RealCluster) -> None:
     assert "init: rank 0" in output
     assert "we are up:creating" in output
     assert "tick 1" in output
+
+
+def test_throwaway_cluster() -> None:
+    """It brings its own."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "throwaway_cluster.py")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    conf, now, before, daemons = done.stdout.splitlines()
+    assert not Path(conf.split()[2]).exists()
+    assert now == "pools now: ['scratch']"
+    assert before == "and as before: []"
+    assert daemons == "daemons that run: b"

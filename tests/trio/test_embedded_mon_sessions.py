@@ -175,7 +175,7 @@ async def test_commands(world: World, autojump_clock: MockClock) -> None:
     async with world.monitor() as monitor, trio.open_nursery() as nursery:
         client = await world.client(nursery, monitor)
         reply = await client.monc.mon_command({"prefix": "fsid"}, timeout=5)
-        assert (reply.r, reply.outbl) == (0, str(FSID).encode())
+        assert (reply.r, reply.outbl) == (0, f"{FSID}\n".encode())
         reply = await client.monc.mon_command({"prefix": "nonsense"}, timeout=5)
         assert (reply.r, reply.outs) == (-errno.EINVAL, "command not known")
         weak = await world.client(nursery, monitor, "client.weak", "allow r")

@@ -3,6 +3,7 @@
 No Ceph package is needed here.
 """
 
+import contextlib
 import json
 import os
 import pty
@@ -226,9 +227,35 @@ def test_on_a_terminal(tmp_path: Path) -> None:
         read_until(fd, "interrupted")
         _, status = os.waitpid(pid, 0)
     finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
         os.close(fd)
     assert os.waitstatus_to_exitcode(status) == 5
     assert list(tmp_path.iterdir()) == []
+
+
+def test_stopped_from_the_terminal(tmp_path: Path) -> None:
+    """Ctrl-Z stops the command, and then us, so that a shell notices; SIGCONT wakes both."""
+    code = "print('up', flush=True); print('got', input(), flush=True)"
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ["TMPDIR"] = str(tmp_path)
+        argv = [sys.executable, "-m", "mdsdaemon", "--", sys.executable, "-c", code]
+        os.execv(sys.executable, argv)
+    try:
+        read_until(fd, "up")
+        os.write(fd, b"\x1a")
+        _, status = os.waitpid(pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        os.kill(pid, signal.SIGCONT)
+        os.write(fd, b"hello\n")
+        read_until(fd, "got hello")
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.close(fd)
 
 
 # -- bad input ----------------------------------------------------------------------------------

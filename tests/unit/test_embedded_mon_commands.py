@@ -127,7 +127,7 @@ def test_mistakes(mon: Mon, cmd: list[str], r: int, text: str) -> None:
 
 def test_a_command_in_parts(mon: Mon) -> None:
     result = mon.mon.command_handler.run(mon.session(), ['{"prefix":', '"fsid"}'])
-    assert result == CommandResult(0, "", str(FSID).encode())
+    assert result == CommandResult(0, "", f"{FSID}\n".encode())
 
 
 def test_a_foreign_cluster_is_refused(mon: Mon) -> None:
@@ -199,11 +199,11 @@ def test_commands_are_in_the_audit_log(mon: Mon) -> None:
 
 
 def test_formats(mon: Mon) -> None:
-    assert mon.text("fsid") == str(FSID)
+    assert mon.text("fsid") == f"{FSID}\n"
     assert mon.text("fsid", format="json") == f'{{"fsid":"{FSID}"}}'
     assert mon.text("fsid", format="json-pretty") == f'{{\n    "fsid": "{FSID}"\n}}\n'
     assert mon.text("fsid", format="xml") == f"<fsid><fsid>{FSID}</fsid></fsid>"
-    assert mon.text("fsid", format="no such") == str(FSID)
+    assert mon.text("fsid", format="no such") == f"{FSID}\n"
     assert mon.text("versions", format="no such").startswith('{\n    "mon"')
 
 

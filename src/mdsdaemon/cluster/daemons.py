@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MDS_CAPS: Final = {
     "mon": "allow profile mds",
     "osd": "allow rw tag cephfs *=*",
-    "mds": "allow *",
+    "mds": "allow",
     "mgr": "allow profile mds",
 }
 """What the key of a metadata server may do; as `ceph auth get-or-create` would be told."""

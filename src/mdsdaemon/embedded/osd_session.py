@@ -46,6 +46,7 @@ class OSDSession:
     Attributes:
         identity: what the caps were read from.
         name: the client, as requests and watches know it.
+        unlimited: the caps allow everything.
         last_sent_epoch: the newest OSDMap that it has, as far as known.
         waiting: requests that need a newer OSDMap than there is; later ones wait behind them.
         fenced: the epoch for which the client was last looked up in the blocklist, and the answer.
@@ -54,6 +55,7 @@ class OSDSession:
     identity: PeerIdentity | None
     name: PeerName
     caps: OSDCaps
+    unlimited: bool = False
     last_sent_epoch: int = 0
     waiting: deque[MOSDOp] = attrs.Factory(deque)
     fenced: tuple[int, bool] = (-1, False)
@@ -68,4 +70,6 @@ def open_session(con: Connection) -> OSDSession:
     if identity is None:
         raise CapsRefused("it has not authenticated")
     name = con.peer_name or PeerName(con.peer_type, identity.global_id)
-    return OSDSession(identity, name, caps_of(identity.caps))
+    caps = caps_of(identity.caps)
+    unlimited = caps.allow_all and not any(grant.network for grant in caps.grants)
+    return OSDSession(identity, name, caps, unlimited)

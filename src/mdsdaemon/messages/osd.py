@@ -77,6 +77,7 @@ class MOSDMap(Message):
 
 NO_REQID = OSDReqId(PeerName(0, 0))
 """The request is the sender's own."""
+NO_REDIRECT = RequestRedirect()
 
 _OP = struct_of("HI28sI")
 
@@ -190,9 +191,7 @@ class MOSDOpReply(Message):
     replay_version: EVersion = field(EVersion, factory=EVersion)
     user_version: int = field(U64, default=0)
     do_redirect: bool = field(Bool, default=False)
-    redirect: RequestRedirect = field(
-        RequestRedirect, factory=RequestRedirect, only_if="do_redirect"
-    )
+    redirect: RequestRedirect = field(RequestRedirect, default=NO_REDIRECT, only_if="do_redirect")
     trace: bytes = field(Raw(24), default=bytes(24), repr=False)
 
     def split_ops(self) -> list[OSDOp]:

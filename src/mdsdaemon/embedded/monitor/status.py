@@ -135,7 +135,7 @@ class StatusService(Service):
 
     @command("fsid", module="mon", perm="r", about="identity of the cluster")
     def fsid(self, ctx: CommandContext, args: Args) -> CommandResult:
-        return ctx.reply({"fsid": str(self.mon.fsid)}, str(self.mon.fsid))
+        return ctx.reply({"fsid": str(self.mon.fsid)}, f"{self.mon.fsid}\n")
 
     @command("time-sync-status", module="mon", perm="r", about="clocks: there is one")
     def time_sync_status(self, ctx: CommandContext, args: Args) -> CommandResult:

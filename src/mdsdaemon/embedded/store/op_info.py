@@ -5,12 +5,12 @@ Behaviour: ceph/ceph, src/osd/osd_op_util.cc (OpInfo::set_from_op)
 
 from __future__ import annotations
 
-from errno import EINVAL, EOPNOTSUPP
+from errno import EINVAL, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from mdsdaemon.embedded.store.classes import METHOD_RD, METHOD_WR, find_method
+from mdsdaemon.embedded.store.classes import ALLOWED, METHOD_RD, METHOD_WR, find_method
 from mdsdaemon.types.osd_op import (
     CLS,
     MODE_CACHE,
@@ -78,7 +78,10 @@ def call_parts(op: OSDOp) -> tuple[str, str, bytes] | None:
 
 
 def op_info(ops: list[OSDOp], flags: int) -> OpInfo | int:
-    """What the request is; or -errno: EOPNOTSUPP for an unknown class or method, EINVAL."""
+    """What the request is; or -errno.
+
+    EPERM: a class that no OSD loads; EOPNOTSUPP: a class or method that is not here; EINVAL.
+    """
     info = OpInfo(ordered=bool(flags & _RWORDERED))
     ping = False
     for op in ops:
@@ -96,7 +99,7 @@ def op_info(ops: list[OSDOp], flags: int) -> OpInfo | int:
                 return -EINVAL
             method = find_method(parts[0], parts[1])
             if method is None:
-                return -EOPNOTSUPP
+                return -EOPNOTSUPP if parts[0] in ALLOWED else -EPERM
             reads, writes = bool(method.flags & METHOD_RD), bool(method.flags & METHOD_WR)
             info.classes.append(ClassInfo(parts[0], parts[1], reads, writes))
             info.may_read |= reads

@@ -2,6 +2,7 @@
 
 from mdsdaemon.embedded.store.classes import cephfs, lock, version
 from mdsdaemon.embedded.store.classes.registry import (
+    ALLOWED,
     METHOD_RD,
     METHOD_WR,
     Method,
@@ -10,6 +11,7 @@ from mdsdaemon.embedded.store.classes.registry import (
 )
 
 __all__ = [
+    "ALLOWED",
     "METHOD_RD",
     "METHOD_WR",
     "Method",

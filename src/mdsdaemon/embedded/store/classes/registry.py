@@ -47,6 +47,31 @@ class Method:
 
 _CLASSES: dict[str, dict[str, Method]] = {}
 
+ALLOWED: Final = frozenset(
+    (
+        "cephfs",
+        "hello",
+        "journal",
+        "lock",
+        "log",
+        "numops",
+        "otp",
+        "rbd",
+        "refcount",
+        "rgw",
+        "rgw_gc",
+        "timeindex",
+        "user",
+        "version",
+        "cas",
+        "cmpomap",
+        "queue",
+        "2pc_queue",
+        "fifo",
+    )
+)
+"""The classes that an OSD may load (osd_class_load_list); calls of others are not permitted."""
+
 
 def method(
     class_name: str, method_name: str, flags: int

@@ -41,6 +41,11 @@ class ESubtreeMap:
     event_seq: int = field(U64, default=0, since=6)
 
 
+@wire(v=6, compat=5)
+class ESubtreeMapTest(ESubtreeMap):
+    """The same, written for ceph-mds's own checks (mds_debug_subtrees); it begins no segment."""
+
+
 @wire(v=4, compat=3, ceph="EExport")
 class EExport:
     """A subtree went to another rank."""
@@ -95,6 +100,27 @@ class DirfragRollback:
     fnode: FNode = field(FNode, factory=FNode)
 
 
+@wire(v=2, compat=2)
+class ENoOp:
+    """Nothing: cephfs-journal-tool writes it over an event, with as many bytes of padding."""
+
+    pad: bytes = field(Blob, default=b"", repr=False)
+
+
+@wire(v=1, compat=1)
+class ESegment:
+    """The beginning of a segment without a subtree map, as releases from 18.2.1 on write it."""
+
+    seq: int = field(U64, default=0)
+
+
+@wire(v=1, compat=1)
+class ELid:
+    """The end of a journal that is finished, or where one begins, from 18.2.1 on."""
+
+    seq: int = field(U64, default=0)
+
+
 @wire(v=2, compat=2, ceph="EResetJournal")
 class EResetJournal:
     """Everything before was given up by an administrator."""
@@ -130,6 +156,15 @@ class ESessions:
     client_metadata_map: dict[int, ClientMetadata] = field(
         Map(S64, ClientMetadata), factory=dict, since=2
     )
+
+
+@wire()
+class ESessionsOld:
+    """`ESessions` of before version 1."""
+
+    client_map: dict[int, EntityInst] = field(Map(S64, EntityInst), factory=dict)
+    cmapv: int = field(U64, default=0)
+    stamp: int = field(Time, default=0, if_more=True)
 
 
 @wire(v=4, compat=4, ceph="EUpdate")

@@ -1,0 +1,157 @@
+"""An entry of the journal: the envelope around an event, and which event it is.
+
+    payload = encode_event(EUpdate(type="mkdir", …))
+    event = decode_event(payload)
+
+An entry is u32 0, then a versioned struct of the event's u32 type and the event; before 2012 the
+type stood first, with nothing around the event.
+
+Format: ceph/ceph, src/mds/LogEvent.h and .cc (Pacific); SEGMENT and LID of later releases
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+from mdsdaemon.encoding import ALL_FEATURES, U32, DecodeError, Union, decode, encode, field, wire
+from mdsdaemon.types.journal import (
+    ECommitted,
+    EExport,
+    EFragment,
+    EImportFinish,
+    EImportStart,
+    ELid,
+    ENoOp,
+    EOpen,
+    EPeerUpdate,
+    EPurged,
+    EResetJournal,
+    ESegment,
+    ESession,
+    ESessions,
+    ESessionsOld,
+    ESubtreeMap,
+    ESubtreeMapTest,
+    ETableClient,
+    ETableServer,
+    EUpdate,
+)
+
+LogEvent = (
+    ESubtreeMap
+    | EExport
+    | EImportStart
+    | EImportFinish
+    | EFragment
+    | EResetJournal
+    | ESession
+    | ESessionsOld
+    | ESessions
+    | EUpdate
+    | EPeerUpdate
+    | EOpen
+    | ECommitted
+    | EPurged
+    | ETableClient
+    | ETableServer
+    | ESubtreeMapTest
+    | ENoOp
+    | ESegment
+    | ELid
+)
+"""Any event."""
+
+
+class EventType(IntEnum):
+    """EVENT_*; the names are those that cephfs-journal-tool prints."""
+
+    SUBTREEMAP = 2
+    EXPORT = 3
+    IMPORTSTART = 4
+    IMPORTFINISH = 5
+    FRAGMENT = 6
+    RESETJOURNAL = 9
+    SESSION = 10
+    SESSIONS_OLD = 11
+    SESSIONS = 12
+    UPDATE = 20
+    PEERUPDATE = 21
+    OPEN = 22
+    COMMITTED = 23
+    PURGED = 24
+    TABLECLIENT = 42
+    TABLESERVER = 43
+    SUBTREEMAP_TEST = 50
+    NOOP = 51
+    SEGMENT = 100
+    LID = 101
+
+
+CLASSES: Mapping[int, type[LogEvent]] = {
+    EventType.SUBTREEMAP: ESubtreeMap,
+    EventType.EXPORT: EExport,
+    EventType.IMPORTSTART: EImportStart,
+    EventType.IMPORTFINISH: EImportFinish,
+    EventType.FRAGMENT: EFragment,
+    EventType.RESETJOURNAL: EResetJournal,
+    EventType.SESSION: ESession,
+    EventType.SESSIONS_OLD: ESessionsOld,
+    EventType.SESSIONS: ESessions,
+    EventType.UPDATE: EUpdate,
+    EventType.PEERUPDATE: EPeerUpdate,
+    EventType.OPEN: EOpen,
+    EventType.COMMITTED: ECommitted,
+    EventType.PURGED: EPurged,
+    EventType.TABLECLIENT: ETableClient,
+    EventType.TABLESERVER: ETableServer,
+    EventType.SUBTREEMAP_TEST: ESubtreeMapTest,
+    EventType.NOOP: ENoOp,
+    EventType.SEGMENT: ESegment,
+    EventType.LID: ELid,
+}
+"""Events by their type."""
+
+_TYPES = {cls: EventType(number) for number, cls in CLASSES.items()}
+
+_TAGGED = Union(U32, CLASSES)
+_NEW_ENCODING = bytes(4)
+
+
+@wire(v=1, compat=1)
+class _Envelope:
+    event: LogEvent = field(_TAGGED)
+
+
+@wire()
+class _Entry:
+    new_encoding: int = field(U32)
+    envelope: _Envelope = field(_Envelope)
+
+
+def event_type(event: LogEvent) -> EventType:
+    """The type of an event."""
+    return _TYPES[type(event)]
+
+
+def encode_event(event: LogEvent, features: int = ALL_FEATURES) -> bytes:
+    """The payload of its journal entry.
+
+    Raises:
+        EncodeError: a field's value does not fit its type.
+    """
+    return encode(_Entry, _Entry(0, _Envelope(event)), features)
+
+
+def decode_event(payload: bytes) -> LogEvent:
+    """The event of a journal entry.
+
+    Raises:
+        DecodeError: it is none, or of a type or version that we do not know.
+    """
+    if payload[:4] == _NEW_ENCODING:
+        return decode(_Entry, payload).envelope.event
+    if len(payload) < 4:
+        raise DecodeError("LogEvent", "type", 0, f"{len(payload)} bytes are no event")
+    event: LogEvent = decode(_TAGGED, payload)
+    return event

@@ -59,7 +59,7 @@ class Message:
     recv_stamp: float = attrs.field(default=0.0, eq=False, repr=False)
 
     def received(self) -> None:
-        """Called once the segments of a received message are in place, to check what hangs together.
+        """Called once a received message has its segments, to check what hangs together.
 
         Raises:
             DecodeError: the segments contradict each other.

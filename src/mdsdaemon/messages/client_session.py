@@ -1,7 +1,7 @@
 """Opening, keeping and closing the session of a client.
 
-Format: ceph/ceph, src/messages/MClientSession.h, src/include/ceph_fs.h (Pacific; versions 5 to 7:
-Reef to Squid).
+Format: ceph/ceph, src/messages/MClientSession.h, src/include/ceph_fs.h (Pacific 16.2.15;
+versions 6 and 7: Squid).
 """
 
 from mdsdaemon.encoding import U32, U64, List, Map, Str, Time, field, wire
@@ -15,9 +15,13 @@ CEPH_MSG_CLIENT_SESSION = 22
 BLOCKLISTED = "blocklisted (blacklisted)"
 """The `error_string` of a REJECT from which kernel clients know that they are blocklisted."""
 
+SESSION_BLOCKLISTED = 1 << 0
+"""In `flags` of a REJECT: because the client is blocklisted."""
+
 __all__ = [
     "BLOCKLISTED",
     "CEPH_MSG_CLIENT_SESSION",
+    "SESSION_BLOCKLISTED",
     "CapAuth",
     "MClientSession",
     "SessionOp",
@@ -34,7 +38,7 @@ def _version(msg: "MClientSession", v: int, compat: int) -> tuple[int, int]:
     return (v, compat) if msg.metadata or msg.supported_features.blocks else (1, compat)
 
 
-@message(CEPH_MSG_CLIENT_SESSION, v=4, compat=1, newest=7, by_value=_version)
+@message(CEPH_MSG_CLIENT_SESSION, v=5, compat=1, newest=7, by_value=_version)
 class MClientSession(Message):
     """Opens, keeps and closes a client's session.
 
@@ -45,7 +49,7 @@ class MClientSession(Message):
         max_caps, max_leases: of a RECALL_STATE: how many to keep.
         metadata: of the client when it opens; `error_string` of a REJECT.
         supported_features: CephFS features of the sender, when a session opens.
-        flags: of newer clients' sessions (1: blocklisted).
+        flags: `SESSION_BLOCKLISTED` in the REJECT of a blocklisted client.
         oldest_client_tid: of newer clients, with a REQUEST_RENEWCAPS.
     """
 
@@ -59,7 +63,7 @@ class MClientSession(Message):
     metric_spec: MetricSpec = field(MetricSpec, factory=MetricSpec, since=4)
     flags: int = field(U32, default=0, since=5)
     cap_auths: list[CapAuth] = field(List(CapAuth), factory=list, since=6)
-    oldest_client_tid: int = field(U64, default=0, since=7)
+    oldest_client_tid: int = field(U64, default=2**64 - 1, since=7)
 
     def __str__(self) -> str:
         seq = f" seq {self.seq}" if self.seq else ""

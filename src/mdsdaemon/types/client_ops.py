@@ -1,6 +1,6 @@
 """What clients ask of metadata servers: operations, their flags and masks, by number and name.
 
-Format: ceph/ceph, src/include/ceph_fs.h, src/common/ceph_strings.cc (Pacific).
+Format: ceph/ceph, src/include/ceph_fs.h, src/common/ceph_strings.cc (Pacific 16.2.15).
 """
 
 from enum import IntEnum
@@ -18,6 +18,7 @@ class MdsOp(IntEnum):
     LOOKUPPARENT = 0x0103
     LOOKUPINO = 0x0104
     LOOKUPNAME = 0x0105
+    GETVXATTR = 0x0106
     GETFILELOCK = 0x0110
     OPEN = 0x0302
     READDIR = 0x0305

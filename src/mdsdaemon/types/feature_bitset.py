@@ -62,11 +62,17 @@ CEPHFS_FEATURE_NAMES = (
     "deleg_ino",
     "metric_collect",
     "alternate_name",
+    "notify_session_state",
+    "op_getvxattr",
+    "32bits_retry_fwd",
 )
-"""CephFS features by bit number, as Pacific knows them."""
+"""CephFS features by bit number, as 16.2.15 knows them (16.2.0 knew those up to 15)."""
 
 CEPHFS_FEATURES_SUPPORTED = FeatureBitset.of(range(len(CEPHFS_FEATURE_NAMES)))
-"""What this metadata server tells its clients that it can do."""
+"""What this metadata server tells its clients that it can do: what 16.2.15 tells them."""
+
+METRIC_FEATURES_SUPPORTED = FeatureBitset.of(range(16))
+"""The metrics that it tells them to report, as 16.2.15 does: bits of a `MetricSpec`."""
 
 
 def dump_cephfs_features(features: FeatureBitset) -> dict[str, str]:

@@ -9,7 +9,6 @@ Behaviour: ceph/ceph, src/mds/LogSegment.h (Pacific)
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -17,6 +16,7 @@ from attrs import define, field
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.dir import CDir
     from mdsdaemon.rank.cache.inode import CInode
+    from mdsdaemon.rank.waiting import Gate
 
 
 @define(eq=False)
@@ -31,15 +31,15 @@ class LogSegment:
         dirty_bases: root and mdsdir, when their own object is behind.
         dirty_backtraces: inodes whose backtrace is not written.
         dirty_nests: directories whose sums their parents do not count yet.
-        open_files: files that clients hold open with a wish to write: journaled again in a later
+        open_files: snapshotted inodes that clients have yet to flush: journaled again in a later
             segment (EOpen), since a replay must know them.
         truncating: files whose data is being cut off.
-        tables: by table ("inotable", "sessionmap", "snaptable", …), the version that must be saved.
-        sessions: by client, the session's version that must be saved (touched sessions).
-        purging: inodes that were given to the purge queue by events of this segment: by number, the
-            event's end must stay until the purge queue has them on disk.
-        pending_tids: table transactions that are prepared and not committed.
-        on_expired: called when the segment is expired.
+        uncommitted_fragments: directories that are being split or merged, by (inode, frag).
+        tables: by table ("inotable", "sessionmap", "snaptable"), the version that must be saved.
+        sessions: by client, sessions whose completed requests must be saved.
+        purging: inode numbers set free by events of this segment, until that is recorded.
+        pending_tids: by table, transactions that are prepared and not committed.
+        progress: opens when something outside of the journal was done with one of the above.
     """
 
     seq: int
@@ -52,22 +52,25 @@ class LogSegment:
     dirty_nests: set[CInode] = field(factory=set, repr=False)
     open_files: set[CInode] = field(factory=set, repr=False)
     truncating: set[CInode] = field(factory=set, repr=False)
+    uncommitted_fragments: set[tuple[int, int]] = field(factory=set, repr=False)
     tables: dict[str, int] = field(factory=dict)
-    sessions: dict[int, int] = field(factory=dict, repr=False)
+    sessions: set[int] = field(factory=set, repr=False)
     purging: set[int] = field(factory=set, repr=False)
     pending_tids: dict[int, set[int]] = field(factory=dict, repr=False)
-    on_expired: list[Callable[[], None]] = field(factory=list, repr=False)
+    progress: Gate | None = field(default=None, repr=False)
 
     def note_table(self, table: str, version: int) -> None:
         """This version of the table must be saved before the segment goes."""
         if version > self.tables.get(table, 0):
             self.tables[table] = version
 
-    def is_clean(self) -> bool:
-        """Whether all that its events changed is stored, as far as the cache knows.
+    def done(self) -> None:
+        """Something that the segment waits for has been done."""
+        if self.progress is not None:
+            self.progress.open()
 
-        Tables and sessions are asked by the journal: it knows what version they have saved.
-        """
+    def is_clean(self) -> bool:
+        """Whether all that its events changed is stored, tables and sessions aside."""
         return not (
             self.dirty_dirs
             or self.dirty_bases
@@ -75,6 +78,7 @@ class LogSegment:
             or self.dirty_nests
             or self.open_files
             or self.truncating
+            or self.uncommitted_fragments
             or self.purging
-            or self.pending_tids
+            or any(self.pending_tids.values())
         )

@@ -1,0 +1,188 @@
+"""Reading the journal into the cache: after a failure, or live behind the daemon that writes it.
+
+Behaviour: ceph/ceph, src/mds/MDLog.cc (_replay_thread, standby_trim_segments), src/mds/MDSRank.cc
+(standby_replay_restart) (Pacific)
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+import trio
+
+from mdsdaemon.clients.journaler import Entry, Journaler, JournalError
+from mdsdaemon.encoding import DecodeError
+from mdsdaemon.rank.log.events import decode_event
+from mdsdaemon.rank.log.replay_blob import ReplayError
+from mdsdaemon.rank.log.replay_events import EventReplay
+from mdsdaemon.rank.log.segment import LogSegment
+from mdsdaemon.types.journal import EResetJournal, ESegment, ESubtreeMap
+
+if TYPE_CHECKING:
+    from mdsdaemon.rank.cache.dir import CDir
+    from mdsdaemon.rank.log.mdlog import MDLog
+
+BEFORE_A_BREAK = 256
+"""Events that are replayed before others get a turn."""
+
+
+class CorruptJournal(Exception):
+    """An event does not decode or does not fit: the rank is damaged."""
+
+
+class Replay:
+    """The replay of a journal.
+
+    Attributes:
+        following: another daemon writes the journal.
+        touched: while following: by segment, the fragments that its events make dirty.
+    """
+
+    def __init__(self, mdlog: MDLog) -> None:
+        self.mdlog = mdlog
+        self.following = False
+        self.touched: dict[int, set[CDir]] = {}
+        self._events = EventReplay(mdlog.rank)
+
+    async def run(self) -> None:
+        """Replay from read_pos to write_pos; may be called again when there is more.
+
+        Raises:
+            CorruptJournal: what, and where.
+            JournalError: an object is missing or unreadable.
+        """
+        mdlog = self.mdlog
+        journal = self._journal()
+        skip = mdlog.rank.config.get_bool("mds_log_skip_corrupt_events")
+        async for batch in journal.read_batches(at_most=BEFORE_A_BREAK, skip_corrupt=skip):
+            for entry in batch:
+                self._entry(entry, skip)
+            mdlog.counters.positions(mdlog)
+            await trio.lowlevel.checkpoint()
+
+    def _journal(self) -> Journaler:
+        journal = self.mdlog.journaler
+        assert journal is not None, "a replay without a journal"
+        return journal
+
+    def _entry(self, entry: Entry, skip: bool) -> None:
+        mdlog = self.mdlog
+        where = f"{entry.start}~{entry.end - entry.start}"
+        try:
+            event = decode_event(entry.payload)
+        except DecodeError as exc:
+            text = f"corrupt journal event at {where} / {mdlog.write_pos}"
+            mdlog.rank.services.clog.error(text)
+            mdlog.log.error("%s: %s", text, exc)
+            if skip:
+                return
+            raise CorruptJournal(f"{text}: {exc}") from exc
+        if isinstance(event, ESubtreeMap | EResetJournal | ESegment):
+            seq = getattr(event, "event_seq", 0) or getattr(event, "seq", 0) or entry.start
+            mdlog.event_seq = seq
+            segment = LogSegment(seq, entry.start, entry.start)
+            segment.progress = mdlog.rank.queue.gate()
+            mdlog.segments[seq] = segment
+            mdlog.counters.segments(mdlog)
+        else:
+            mdlog.event_seq += 1
+            if not mdlog.segments:
+                return  # what came before the oldest map that is left is stored already
+            segment = mdlog.segment
+        segment.num_events += 1
+        segment.end = entry.end
+        mdlog.num_events += 1
+        mdlog.counters.replayed.inc()
+        touched = self.touched.setdefault(segment.seq, set()) if self.following else None
+        try:
+            self._events.replay(event, segment, touched)
+        except (ReplayError, DecodeError) as exc:
+            text = f"failure replaying journal event at {where}"
+            mdlog.rank.services.clog.error(text)
+            raise CorruptJournal(f"{text}: {exc}") from exc
+
+    # -- following ---------------------------------------------------------------------------
+
+    async def follow(self) -> None:
+        """Replay what another daemon writes, again and again; until cancelled.
+
+        Raises:
+            JournalError: EAGAIN: what we had yet to read has been trimmed, or the journal was
+                replaced: start anew; or what else cannot be read.
+            CorruptJournal: as `run`.
+        """
+        self.following = True
+        rank, journal = self.mdlog.rank, self._journal()
+        while True:
+            await self.catch_up(journal)
+            await trio.sleep(max(rank.config.get_float("mds_replay_interval"), 0.05))
+            await self.reread(journal)
+
+    async def catch_up(self, journal: Journaler) -> None:
+        """Replay as far as the header knows, and forget what the writer has trimmed."""
+        try:
+            await self.run()
+        except JournalError as exc:
+            if exc.errno != errno.ENOENT:
+                raise
+            raise JournalError(errno.EAGAIN, journal.name, "it was trimmed before us") from exc
+        self._forget_trimmed(journal)
+
+    async def reread(self, journal: Journaler) -> None:
+        """Learn how far the writer is.
+
+        Raises:
+            JournalError: EAGAIN: what we had yet to read has been trimmed.
+        """
+        read = journal.read_pos
+        try:
+            await journal.reread_head_and_probe()
+        except JournalError as exc:
+            if exc.errno in (errno.ENOENT, errno.EINVAL):
+                why = "another journal has taken its place"
+                raise JournalError(errno.EAGAIN, journal.name, why) from exc
+            raise
+        journal.read_pos = read
+        if read < journal.trimmed_pos:
+            raise JournalError(errno.EAGAIN, journal.name, "it was trimmed before us")
+
+    async def take_over(self) -> None:
+        """The writer is gone and we have its rank: replay the rest.
+
+        Raises:
+            JournalError, CorruptJournal: as `follow`.
+        """
+        journal = self._journal()
+        await self.reread(journal)
+        await self.catch_up(journal)
+        self.following = False
+        self.touched.clear()
+
+    def _forget_trimmed(self, journal: Journaler) -> None:
+        """What the writer has expired is stored: it is clean for us too."""
+        mdlog = self.mdlog
+        for seq, segment in list(mdlog.segments.items()):
+            if segment.end > journal.expire_pos or len(mdlog.segments) == 1:
+                break
+            del mdlog.segments[seq]
+            mdlog.num_events -= segment.num_events
+            self._mark_clean(segment)
+        mdlog.counters.segments(mdlog)
+
+    def _mark_clean(self, segment: LogSegment) -> None:
+        self.touched.pop(segment.seq, None)
+        for directory in segment.dirty_dirs:
+            later = next((s for s, dirs in self.touched.items() if directory in dirs), None)
+            directory.segment = None
+            if later is None or later not in self.mdlog.segments:
+                directory.dirty_items.clear()
+                directory.new = False
+            else:
+                directory.mark_dirty(self.mdlog.segments[later])
+        for inode in segment.dirty_bases:
+            inode.base_segment = None
+        for inode in segment.dirty_backtraces:
+            inode.backtrace_segment = None
+        for inode in segment.dirty_nests:
+            inode.nest_segment = None

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 TABLE_SNAP = 1
 """The only table that a rank serves to others (MDSTableServer), or asks for."""
 
-OP_PREPARE, OP_COMMIT, OP_ROLLBACK, OP_SERVER_UPDATE = 1, 4, 6, 7
-
 
 @wire()
 class ClientMap:
@@ -77,7 +75,7 @@ class EventReplay:
         self._touched = touched
         how = self._by_class.get(type(event))
         if how is None:
-            raise ReplayError(f"{type(event).__name__}: only one rank (max_mds 1) is supported")
+            raise ReplayError(f"{type(event).__name__}: max_mds has to be 1")
         how(event, segment)
 
     def _nothing(self, event: Any, segment: LogSegment) -> None:
@@ -115,7 +113,7 @@ class EventReplay:
 
     def _update(self, event: journal.EUpdate, segment: LogSegment) -> None:
         if event.had_peers:
-            raise ReplayError("an update with other ranks: only one rank is supported")
+            raise ReplayError("an update with other ranks: max_mds has to be 1")
         self._blob(event.metablob, segment)
         if event.client_map:
             opened = decode(ClientMap, event.client_map)

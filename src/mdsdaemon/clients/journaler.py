@@ -19,7 +19,7 @@ Behaviour: ceph/ceph, src/osdc/Journaler.h and .cc (Pacific)
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import trio
 
@@ -85,7 +85,7 @@ class Journaler(JournalerOutput):
 
     async def entries(
         self, start: int | None = None, *, skip_corrupt: bool = False
-    ) -> AsyncIterator[Entry]:
+    ) -> AsyncGenerator[Entry, None]:
         """Entry by entry; see `read_batches`."""
         batches = self.read_batches(start, skip_corrupt=skip_corrupt)
         try:
@@ -94,11 +94,11 @@ class Journaler(JournalerOutput):
                     self.read_pos = entry.end
                     yield entry
         finally:
-            await batches.aclose()  # type: ignore[attr-defined]
+            await batches.aclose()
 
     async def read_batches(
         self, start: int | None = None, *, at_most: int = 1024, skip_corrupt: bool = False
-    ) -> AsyncIterator[list[Entry]]:
+    ) -> AsyncGenerator[list[Entry], None]:
         """The entries from `start` (read_pos) to write_pos, in batches; read_pos follows.
 
         Objects are read ahead. If the journal ends within an entry, and the journal is read-only,
@@ -147,6 +147,9 @@ class Journaler(JournalerOutput):
             why = f"an entry of {claim} bytes begins here, but another at {stream.pos}"
             self._skipped(at, stream.pos, why, skip_corrupt)
             return
+        if stream.ends_entry_of(at) and not skip_corrupt:
+            why = f"an entry says that it has {claim} bytes, and ends within {self.write_pos - at}"
+            raise JournalError(errno.EINVAL, f"{self.name} at {at}", why)
         if not self._readonly:
             raise JournalError(errno.EINVAL, f"{self.name} at {at}", "an entry is not whole")
         self._cut(at)

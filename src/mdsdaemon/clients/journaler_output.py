@@ -161,6 +161,8 @@ class JournalerOutput(JournalerBase):
             self._io.submit(self.pool, oid, op, finish, mtime=mtime)
 
     def _written(self, writer: JournalWriter, piece: Piece) -> None:
+        if self._stopped or self.error is not None:
+            return  # what was told last stays true: nobody hears of more
         moved = writer.written(piece)
         if self.on_latency is not None:
             self.on_latency(trio.current_time() - piece.began)

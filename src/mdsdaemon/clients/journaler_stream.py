@@ -68,6 +68,7 @@ class JournalStream:
         self._chunks: list[bytes] = []
         self._have = 0
         self._off = 0  # of pos in the first chunk
+        self._seeking = False  # pos is not known to be no entry
 
     @property
     def buffered(self) -> int:
@@ -135,19 +136,29 @@ class JournalStream:
         """Go on to the next place behind `pos` where a whole entry lies.
 
         False: there is none in the bytes fed; `pos` is where one may begin that is not whole yet,
-        or the end of those bytes. The old form has no marks, so that nothing is found.
+        or near the end of those bytes: feed more and ask again. The old form has no marks, so that
+        nothing is found.
         """
         buf, begin = self._join(), self._off
-        at, base = begin, self.pos - begin
+        at, base = begin - self._seeking, self.pos - begin
         while self.resilient:
             at = buf.find(_MARK, at + 1)
             if at < 0:
                 break
             if self._may_be_entry(buf, at, base + at):
                 self._skip_to(at)
-                return self.readable()
-        self._skip_to(max(begin, len(buf) - (len(_MARK) - 1)) if self.resilient else len(buf))
+                found = self.readable()
+                self._seeking = not found
+                return found
+        self._seeking = True
+        self._skip_to(max(begin, len(buf) - TAIL.size) if self.resilient else len(buf))
         return False
+
+    def ends_entry_of(self, pos: int) -> bool:
+        """Whether the last bytes fed are the end of an entry that begins at `pos`."""
+        if not self.resilient or self._have < TAIL.size:
+            return False
+        return bool(TAIL.unpack(self._join()[-TAIL.size :])[0] == pos)
 
     def _may_be_entry(self, buf: bytes, at: int, pos: int) -> bool:
         """Whether an entry that begins there is right as far as it is known."""
@@ -176,9 +187,11 @@ class JournalStream:
             mark, size = HEAD.unpack_from(buf, off)
             if mark != SENTINEL:
                 raise self._bad(pos, f"no entry begins here ({mark:#018x})")
-        if size > MAX_ENTRY:
+        need = int(size) + envelope_size(int(self.resilient))
+        torn = self.limit is not None and pos + need > self.limit
+        if size > MAX_ENTRY and not torn:
             raise self._bad(pos, f"an entry of {size} bytes is too long to be one")
-        return int(size) + envelope_size(int(self.resilient))
+        return need
 
     def _join(self) -> bytes:
         if self._off or len(self._chunks) != 1:

@@ -196,7 +196,7 @@ class EmbeddedOSD(Dispatcher):
     # -- the messenger's callbacks -------------------------------------------------------
 
     def ms_handle_authentication(self, con: Connection) -> bool:
-        """Read the peer's caps; who has none is refused."""
+        """Read the peer's caps; who has none may connect, and do nothing."""
         try:
             con.session = open_session(con)
         except CapsRefused as exc:

@@ -18,6 +18,7 @@ from mdsdaemon.embedded.store.op_info import call_parts
 from mdsdaemon.embedded.store.ops.data import read_stored
 from mdsdaemon.embedded.store.ops.table import handles
 from mdsdaemon.embedded.store.snaps import find_object
+from mdsdaemon.embedded.store.xxhash import xxh32, xxh64
 from mdsdaemon.encoding import U32, U64, DecodeError, Str, Tuple, decode
 from mdsdaemon.types.osd import NOSNAP, ObjectLocator
 from mdsdaemon.types.osd_op import (
@@ -41,6 +42,11 @@ _SOURCE: Final = Tuple(Str, ObjectLocator)
 _SOURCE_TRUNCATE: Final = Tuple(Str, Tuple(ObjectLocator, Tuple(U32, U64)))
 _ALL_COPY_FLAGS: Final = sum(CopyFlag)
 _ONES: Final = 0xFFFFFFFF
+_SEED_BYTES: Final = {
+    ChecksumType.XXHASH32: 4,
+    ChecksumType.XXHASH64: 8,
+    ChecksumType.CRC32C: 4,
+}
 
 
 @handles(Op.STAT)
@@ -141,7 +147,7 @@ def call(ctx: OpContext, op: OSDOp) -> int:
 
 @handles(Op.CHECKSUM)
 def checksum(ctx: OpContext, op: OSDOp) -> int:
-    """crc32c over a range or its pieces; the xxhash kinds are refused."""
+    """A checksum of a range, or of each of its pieces."""
     offset, length, chunk_size, kind = CHECKSUM.unpack(op.args)
     if chunk_size and (not length or length % chunk_size):
         return -EINVAL
@@ -155,25 +161,30 @@ def checksum(ctx: OpContext, op: OSDOp) -> int:
         if chunk_size and length % chunk_size:
             return -EINVAL
     op.args = CHECKSUM.pack(offset, length, chunk_size, kind)
-    if kind in (ChecksumType.XXHASH32, ChecksumType.XXHASH64):
-        return -EOPNOTSUPP
-    if kind != ChecksumType.CRC32C or len(op.indata) < 4:
+    width = _SEED_BYTES.get(kind)
+    if width is None or len(op.indata) < width:
         return -EINVAL
     data = read_stored(ctx, offset, length) if length else b""
     if data is None:
         return -ENOENT
     if len(data) != length:
         return -EINVAL
-    # Ceph's crc32c neither inverts its result nor expects inverted input
-    seed = int.from_bytes(op.indata[:4], "little") ^ _ONES
+    seed = int.from_bytes(op.indata[:width], "little")
     step = chunk_size or len(data)
     sums = [
-        (crc32c.crc32c(data[at : at + step], seed) ^ _ONES).to_bytes(4, "little")
+        _sum(kind, data[at : at + step], seed).to_bytes(width, "little")
         for at in (range(0, len(data), step) if step else ())
     ]
     op.outdata = b"".join([len(sums).to_bytes(4, "little"), *sums])
     ctx.reads += 1
     return 0
+
+
+def _sum(kind: int, data: bytes, seed: int) -> int:
+    if kind == ChecksumType.CRC32C:
+        # Ceph's neither inverts its result nor expects inverted input
+        return crc32c.crc32c(data, seed ^ _ONES) ^ _ONES
+    return xxh32(data, seed) if kind == ChecksumType.XXHASH32 else xxh64(data, seed)
 
 
 @handles(Op.COPY_FROM, Op.COPY_FROM2)

@@ -19,6 +19,11 @@ class FilePath:
             return self.path
         return f"#0x{self.ino:x}" + (f"/{self.path}" if self.path else "")
 
+    def bits(self) -> list[str]:
+        """The names to be walked through; an empty one leads into a directory's snapshots."""
+        bits = self.path.split("/")
+        return bits if bits[-1] else bits[:-1]
+
 
 @wire(ceph="vinodeno_t", order=True, hash=True, frozen=True)
 class VInodeNo:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mdsdaemon.maps.mds_states import State
+from mdsdaemon.rank.counters import RankCounters
 from mdsdaemon.rank.waiting import RunQueue
 
 if TYPE_CHECKING:
@@ -40,8 +42,16 @@ class RankCore:
     Attributes:
         whoami: the rank's number.
         queue: whose time has come (see `waiting`).
-        state, last_state: of the newest map and of the one before.
+        state, last_state: of the newest map, and the other one before.
+        incarnation: how many have held the rank.
         read_only: nothing may be changed any more.
+        leaving: the daemon is about to end or respawn: start nothing.
+        osd_epoch_barrier: no client may use new caps before it has this OSD map.
+        active: opens when the rank becomes active.
+        tables: inotable, sessionmap, snaptable by their names in segments.
+        counters: performance counters.
+        truncator, recovery, metrics: cutting off files' data, finding out sizes, clients' metrics;
+            None where a rank has none.
         objecter: requests to RADOS, from the daemon's own messenger.
         mdlog: the journal. cache: the tree. store: bringing the tree in and out of RADOS.
         inotable, sessionmap, openfiles, purge_queue: tables.
@@ -72,7 +82,16 @@ class RankCore:
         self.queue = RunQueue()
         self.state = 0
         self.last_state = 0
+        self.incarnation = 0
         self.read_only = False
+        self.leaving = False
+        self.osd_epoch_barrier = 0
+        self.active = self.queue.gate()
+        self.tables: dict[str, Any] = {}
+        self.counters = RankCounters(self)
+        self.truncator: Any = None
+        self.recovery: Any = None
+        self.metrics: Any = None
 
     @property
     def config(self) -> Config:
@@ -104,10 +123,37 @@ class RankCore:
         """The wall clock, nanoseconds since the epoch."""
         return round(self.host.wall() * 1e9)
 
+    def is_active(self) -> bool:
+        """Serving clients: only then may the tree be changed for them."""
+        return self.state == State.ACTIVE
+
+    def is_stopping(self) -> bool:
+        return self.state == State.STOPPING
+
+    def is_any_replay(self) -> bool:
+        """Reading the journal, for good or following another daemon."""
+        return self.state in (State.REPLAY, State.STANDBY_REPLAY)
+
+    def set_osd_epoch_barrier(self, epoch: int) -> None:
+        """Clients may use new caps from this OSD map on: earlier ones lack a blocklist entry."""
+        self.log.info("set_osd_epoch_barrier: epoch=%d", epoch)
+        self.osd_epoch_barrier = epoch
+
+    def end_of_dispatch(self) -> None:
+        """A message, or what followed a reply of RADOS, is dealt with: run what became possible,
+        and send what was journaled on its way.
+        """
+        self.queue.drain()
+        self.mdlog.flush()
+
     # -- what MDSRank does -------------------------------------------------------------------
 
     def spawn(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         """Start a task in the rank's nursery; what it raises ends the daemon."""
+        raise NotImplementedError
+
+    def request_state(self, state: int) -> None:
+        """Ask the monitors for this state; it begins when a map has it."""
         raise NotImplementedError
 
     def damaged(self, what: str) -> None:

@@ -1,0 +1,1 @@
+"""The commands of a rank, by tell and admin socket."""

@@ -1,0 +1,1 @@
+"""Scrub: checking what is stored of the tree, and mending it."""

@@ -1,0 +1,48 @@
+"""resolve and reconnect: clients say what they hold.
+
+Behaviour: ceph/ceph, src/mds/MDSRank.cc, resolve_start, reconnect_start (Pacific)
+"""
+
+from typing import Any
+
+from mdsdaemon.maps.mds_states import State
+from mdsdaemon.rank.states.base import StateWork
+
+
+class Resolve(StateWork):
+    """Alone there is nothing to agree upon with other ranks."""
+
+    state = State.RESOLVE
+
+    def enter(self) -> None:
+        self.rank.log.info("resolve_start")
+        self.rank.store.rollback_uncommitted_fragments()
+
+    async def run(self) -> None:
+        self.rank.request_state(State.RECONNECT)
+
+
+class Reconnect(StateWork):
+    """Every session of the journal has mds_reconnect_timeout to come back with its caps."""
+
+    state = State.RECONNECT
+
+    def enter(self) -> None:
+        rank = self.rank
+        rank.log.info("reconnect_start")
+        if self.before == State.REPLAY:
+            rank.store.rollback_uncommitted_fragments()
+        killed = rank.sessions.apply_blocklist()
+        if killed:
+            rank.log.info("reconnect_start: killed %d blocklisted sessions", killed)
+            rank.set_osd_epoch_barrier(rank.objecter.epoch)
+        rank.sessions.reconnect_start()
+
+    async def run(self) -> None:
+        rank = self.rank
+        await rank.sessions.reconnect_wait()
+        rank.log.info("reconnect_done")
+        rank.request_state(State.REJOIN)
+
+    def dump_status(self) -> dict[str, Any]:
+        return {"reconnect_status": self.rank.sessions.reconnect_status()}

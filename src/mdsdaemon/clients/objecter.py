@@ -178,7 +178,8 @@ class Objecter(ObjecterNet):
             inner(outcome)
 
         pending.on_finish = on_finish
-        self.state.submit(pending, trio.current_time())
+        pending.since = trio.current_time()
+        self.state.submit(pending, pending.since)
         if pending.deadline < self._wakes_at:
             self._rescheduled.unpark_all()
         self._drain()

@@ -181,6 +181,11 @@ class ObjecterNet(Dispatcher):
         """For the command `objecter_requests`."""
         return dump_requests(self.state, trio.current_time())
 
+    def ages(self, now: float) -> list[float]:
+        """For each request under way, the seconds since it was submitted."""
+        sessions = (self.state.homeless, *self.state.sessions.values())
+        return [now - op.since for session in sessions for op in session.ops.values()]
+
     # -- maps --------------------------------------------------------------------------------
 
     def maybe_request_map(self) -> None:

@@ -36,6 +36,7 @@ class PendingOp:
         tid: changes when the OSD wants the request to be made anew (EAGAIN).
         osd: of the session it belongs to, HOMELESS (-1), or None: none at the moment.
         stamp: when it was last sent (or submitted).
+        since: when it was submitted.
         attempts: how often it was sent.
         map_dne_bound: the epoch from which on a missing pool is missing for certain.
         mtime: nanoseconds.
@@ -56,6 +57,7 @@ class PendingOp:
     deadline: float = float("inf")
     osd: int | None = None
     stamp: float = 0.0
+    since: float = 0.0
     attempts: int = 0
     map_dne_bound: int = 0
     checking: bool = False

@@ -105,6 +105,7 @@ class MDSRank(RankFate, Rank, RankCore):
                 for work, name in backlog:
                     self.spawn(work, name)
                 self._nursery.start_soon(self._run_states, name="rank state")
+                self._nursery.start_soon(self._report_tasks, name="task status")
                 task_status.started()
         finally:
             self._nursery = None
@@ -151,6 +152,21 @@ class MDSRank(RankFate, Rank, RankCore):
         except Exception as e:
             if not self.state_failed(work, e):
                 raise DaemonFault(f"state {name}: {type(e).__name__}: {e}") from e
+
+    async def _report_tasks(self) -> None:
+        """Tell the manager what goes on, for `ceph -s`; and once more when it is over."""
+        told = False
+        while True:
+            await trio.sleep(max(self.config.get_float("mds_task_status_update_interval"), 0.1))
+            summary = self.scrubstack.summary()
+            if summary != "idle":
+                status = {"scrub status": summary}
+            elif told:
+                status = {}
+            else:
+                continue
+            told = bool(status)
+            self.services.mgrc.service_daemon_update_task_status(status)
 
     async def shutdown(self) -> None:
         """Stop without losing what is acknowledged: the journal's last entries get written."""
@@ -273,7 +289,8 @@ class MDSRank(RankFate, Rank, RankCore):
         if self.services.beacon.is_laggy():
             self.log.warning("skipping upkeep work because connection to Monitors appears laggy")
             return
-        self.optracker.check()
+        for line in self.optracker.check():
+            self.services.clog.warn(line)
         self.dispatch.advance()
         self.mdlog.flush()
         state = self.state
@@ -304,7 +321,7 @@ class MDSRank(RankFate, Rank, RankCore):
         return self.commands.call(prefix, cmdmap, inbl)
 
     def dump_status(self) -> dict[str, Any]:
-        """As ceph-mds's; `{state}_status` tells what was done, of how much, and who is waited for."""
+        """As ceph-mds's; `{state}_status` tells how far it is, and what it waits for."""
         return {
             "fs_name": self.mdsmap.fs_name,
             **({} if self.work is None else self.work.dump_status()),

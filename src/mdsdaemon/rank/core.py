@@ -127,6 +127,10 @@ class RankCore:
         """Serving clients: only then may the tree be changed for them."""
         return self.state == State.ACTIVE
 
+    def is_clientreplay(self) -> bool:
+        """Doing requests again that were done unsafely before a failover."""
+        return self.state == State.CLIENTREPLAY
+
     def is_stopping(self) -> bool:
         return self.state == State.STOPPING
 

@@ -139,7 +139,7 @@ class RankDispatch:
         """Serve the next replayed request; False when there is none."""
         if not self._replay:
             return False
-        self._rank.server.handle_client_request(self._replay.popleft())
+        self._rank.server.handle_client_request(self._replay.popleft(), replay=True)
         return True
 
     def go_active(self) -> None:

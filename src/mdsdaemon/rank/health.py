@@ -47,7 +47,7 @@ def _trim(rank: MDSRank) -> Iterable[MDSHealthMetric]:
 
 def _late_release(rank: MDSRank) -> Iterable[MDSHealthMetric]:
     late = rank.locker.get_late_revoking_clients(rank.mdsmap.session_timeout)
-    sessions = [s for s in (rank.sessionmap.get(client) for client in late) if s is not None]
+    sessions = [s for s in map(rank.sessionmap.get_session, late) if s is not None]
     yield from _summarized(
         rank,
         sessions,
@@ -64,7 +64,7 @@ def _recall(rank: MDSRank) -> Iterable[MDSHealthMetric]:
     threshold = config.get_int("mds_recall_warning_threshold")
     slow, behind = [], []
     for session in rank.sessionmap:
-        if session.num_caps > working_set and session.recall_caps() > threshold:
+        if len(session.caps) > working_set and session.loads.recall_caps.get() > threshold:
             slow.append(session)
         if _is_behind(rank, session):
             behind.append(session)
@@ -111,7 +111,7 @@ def _summarized(
     """One complaint for each client, or one for all when there are too many."""
     if len(sessions) <= rank.config.get_int("mds_health_summarize_threshold"):
         for session in sessions:
-            yield _warn(each, f"Client {session.human_name()} {text}", client_id=session.name.num)
+            yield _warn(each, f"Client {session.human_name} {text}", client_id=session.name.num)
     else:
         yield _warn(many, f"Many clients ({len(sessions)}) {text_many}", client_count=len(sessions))
 

@@ -230,6 +230,7 @@ class MDSRank(RankFate, Rank, RankCore):
         if before is not None:
             before.scope.cancel()
         self.work.enter()
+        self.sessions.state_changed()
         if not self.leaving:
             self._ahead.append(self.work)
             self._changed.set()
@@ -260,6 +261,7 @@ class MDSRank(RankFate, Rank, RankCore):
         """A newer OSD map: clients may have been fenced, pools be full, snapshots be gone."""
         if not self.leaving and self.objecter.epoch:
             self.sessions.handle_osd_map()
+            self.server.handle_osd_map()
             self.purge_queue.update_op_limit()
             if self.is_active():
                 self.snaps.check_osd_map(force=True)

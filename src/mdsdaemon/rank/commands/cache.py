@@ -180,10 +180,11 @@ async def _recall(rank: MDSRank, timeout: float) -> tuple[int, int]:  # noqa: AS
     deadline = trio.current_time() + timeout if timeout else float("inf")
     with trio.move_on_at(deadline) as scope:
         while True:
-            asked = rank.sessions.recall_client_state(steady=True)
+            throttled, asked = rank.sessions.recall_client_state(steady=True, trim=True)
             rank.end_of_dispatch()
             recalled += asked
-            if not asked:
+            if not (throttled or asked):
                 break
+            rank.store.trim(0)
             await trio.sleep(1)
     return recalled, -errno.ETIMEDOUT if scope.cancelled_caught else 0

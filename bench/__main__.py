@@ -1,6 +1,6 @@
 """`nox -s bench` (or `python -m bench`): figures as tables, and all samples as JSON.
 
-nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE] [beside] [codecs] [messenger]
+nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE] [beside] [codecs] [journal] [messenger]
 """
 
 import argparse
@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import beside, codecs
+from bench import beside, codecs, journal
 
-PARTS = ("codecs", "messenger", "beside")
+PARTS = ("codecs", "messenger", "journal", "beside")
 
 
 def main() -> None:
@@ -38,6 +38,10 @@ def main() -> None:
         program = Path(__file__).with_name("bench_messenger.py")
         subprocess.run([sys.executable, str(program)], check=True)
         print(file=out, flush=True)
+    if "journal" in parts:
+        rows = journal.measure()
+        results["journal"] = journal.as_json(rows)
+        print(journal.table(rows), end="\n\n", file=out, flush=True)
     if "beside" in parts:
         figures = beside.measure(asked.rounds, asked.idle)
         results["beside"] = beside.as_json(figures)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mdsdaemon.daemon import lifecycle, map_handling
+from mdsdaemon.daemon.commands.table import RANK_COMMANDS
 from mdsdaemon.daemon.outcome import DaemonAbort
 from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.maps.mds_states import State
@@ -86,4 +87,5 @@ def _create_rank(mds: MDSDaemon, rank: int) -> None:
     )
     mds.mds_rank = mds.rank_factory(rank, services)
     mds.mds_rank.init()
+    mds.executor.register_commands(RANK_COMMANDS, mds.asok_command)
     mds.rank_created.set()

@@ -21,7 +21,7 @@ from mdsdaemon.daemon import map_actions, map_handling, sessions, status
 from mdsdaemon.daemon.beacon import Beacon
 from mdsdaemon.daemon.commands.executor import CommandExecutor
 from mdsdaemon.daemon.commands.mds_commands import MDSCommands
-from mdsdaemon.daemon.commands.table import MDS_COMMANDS
+from mdsdaemon.daemon.commands.table import MDS_COMMANDS, RANK_COMMANDS
 from mdsdaemon.daemon.commands.tell import TellQueue, refuse, reply_to
 from mdsdaemon.daemon.heartbeat import HeartbeatMap
 from mdsdaemon.daemon.outcome import DaemonAbort, End, Outcome
@@ -164,6 +164,7 @@ class MDSDaemon(Dispatcher):
     def clean_up_admin_socket(self) -> None:
         """Take the daemon's own commands away; the generic ones stay."""
         self.executor.unregister_commands(MDS_COMMANDS)
+        self.executor.unregister_commands(RANK_COMMANDS)
         if self._commands is not None:
             self._commands.close()
         self._commands = None

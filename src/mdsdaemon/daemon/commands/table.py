@@ -125,6 +125,12 @@ CONTEXT_COMMANDS = CommandTable(
     ],
 )
 
+RANK_COMMANDS = CommandTable(
+    "rank",
+    [Command("objecter_requests", "requests to RADOS that are under way", rank=True)],
+)
+"""What is there only while a rank is held."""
+
 MDS_COMMANDS = CommandTable(
     "mds",
     [

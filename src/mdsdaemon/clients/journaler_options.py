@@ -18,7 +18,8 @@ class JournalerOptions:
         prefetch_periods: journaler_prefetch_periods, of reading ahead.
         write_head_interval: journaler_write_head_interval, seconds.
         max_purge_ops: filer_max_purge_ops, objects that are deleted at once.
-        writes_at_once: how many writes are under way before appended entries wait for one to end.
+        writes_at_once: how many writes are under way before appended entries wait for one to end;
+            more make more of them and smaller ones, which costs more than it gains.
         max_unsafe: bytes that are appended and not safe before `room` waits.
         flush_interval: seconds that an entry may wait for somebody to ask for a flush.
     """
@@ -27,7 +28,7 @@ class JournalerOptions:
     prefetch_periods: int = 10
     write_head_interval: float = 15
     max_purge_ops: int = 10
-    writes_at_once: int = 4
+    writes_at_once: int = 2
     max_unsafe: int = 64 << 20
     flush_interval: float = 1.0
 

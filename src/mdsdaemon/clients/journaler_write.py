@@ -47,7 +47,8 @@ class JournalWriter:
         period: bytes of a layout period.
         pos: where the next entry begins.
         prezero_periods: how many of them are kept zeroed ahead.
-        at_once: how many pieces may be under way.
+        at_once: how many pieces may be under way; twice as many of those that complete a period,
+            as waiting makes them no longer.
 
     Attributes:
         write_pos: where the next entry begins.
@@ -63,7 +64,7 @@ class JournalWriter:
         *,
         stream_format: int = StreamFormat.RESILIENT,
         prezero_periods: int = 5,
-        at_once: int = 4,
+        at_once: int = 2,
     ) -> None:
         self.period = period
         self.resilient = stream_format >= StreamFormat.RESILIENT
@@ -126,7 +127,8 @@ class JournalWriter:
     def next_piece(self) -> Piece | None:
         """What to write now: None: nothing, or something has to be done before."""
         start = self.flush_pos
-        if self._wanted <= start or len(self.under_way) >= self.at_once:
+        at_once = self.at_once * (2 if self._crossings else 1)
+        if self._wanted <= start or len(self.under_way) >= at_once:
             return None
         if self.prezero_pos - self.period <= start:
             return None  # zeroing ends with a period, so that there is room to the end of this one

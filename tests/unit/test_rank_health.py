@@ -1,4 +1,4 @@
-"""What a rank complains of: each complaint with its words and details, as the monitors show them."""
+"""What a rank complains of: each complaint with its words and details, as monitors show them."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -82,7 +82,7 @@ def test_damage_trim_read_only() -> None:
 
 def test_late_clients_each_or_many() -> None:
     rank = a_rank(sessionmap=Sessions(a_session(n) for n in range(1, 12)))
-    late = list(range(1, 11)) + [99]  # 99 has no session any more
+    late = [*range(1, 11), 99]  # 99 has no session any more
     rank.locker.get_late_revoking_clients = lambda timeout: late
     found = complaints(rank)
     assert len(found) == 10

@@ -84,7 +84,7 @@ def test_an_entry_as_ceph_mds_writes_it() -> None:
 def test_a_test_of_subtrees_begins_no_segment() -> None:
     """Its type differs, and so does its class, which is what replay goes by."""
     test = decode_event(encode_event(ESubtreeMapTest()))
-    assert type(test) is not ESubtreeMap
+    assert not isinstance(test, ESubtreeMap)
     assert event_type(test) == EventType.SUBTREEMAP_TEST
     assert test != ESubtreeMap()
 

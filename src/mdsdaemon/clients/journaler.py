@@ -183,7 +183,7 @@ class Journaler(JournalerOutput):
 
     def _cut(self, at: int) -> None:
         self.cut_bytes = self.write_pos - at
-        self.log.warning(
+        self.log.info(
             "%s: its last %d bytes are no whole entry; it ends at %d", self.name, self.cut_bytes, at
         )
         self._make_writer(at)

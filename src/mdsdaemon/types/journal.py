@@ -29,9 +29,9 @@ from mdsdaemon.types.session import ClientMetadata, MetaReqId
 from mdsdaemon.types.stats import FNode
 
 
-@wire(v=6, compat=5, ceph="ESubtreeMap")
-class ESubtreeMap:
-    """Which parts of the tree this rank has: the beginning of a segment."""
+@wire(v=6, compat=5)
+class SubtreeMapFields:
+    """Which parts of the tree this rank has."""
 
     stamp: int = field(Time, default=0)
     metablob: EMetaBlob = field(EMetaBlob, factory=EMetaBlob)
@@ -41,9 +41,14 @@ class ESubtreeMap:
     event_seq: int = field(U64, default=0, since=6)
 
 
+@wire(v=6, compat=5, ceph="ESubtreeMap")
+class ESubtreeMap(SubtreeMapFields):
+    """The beginning of a segment."""
+
+
 @wire(v=6, compat=5)
-class ESubtreeMapTest(ESubtreeMap):
-    """The same, written for ceph-mds's own checks (mds_debug_subtrees); it begins no segment."""
+class ESubtreeMapTest(SubtreeMapFields):
+    """Written for ceph-mds's own checks (mds_debug_subtrees); it begins no segment."""
 
 
 @wire(v=4, compat=3, ceph="EExport")

@@ -49,7 +49,7 @@ async def create(rank: MDSRank) -> None:
     rank.snaps.table.create()
     rank.openfiles.create()
     await together(
-        rank.store.commit_all,
+        *_stores(rank),
         rank.inotable.save,
         rank.sessionmap.save,
         rank.snaps.table.save,
@@ -58,6 +58,16 @@ async def create(rank: MDSRank) -> None:
     rank.mdlog.journal_subtree_map()
     rank.end_of_dispatch()
     await rank.mdlog.wait_safe()
+
+
+def _stores(rank: MDSRank) -> list[Callable[[], Awaitable[None]]]:
+    """Storing each fragment, base inode and backtrace that is dirty."""
+    store, segment = rank.store, rank.mdlog.segment
+    return [
+        *(partial(store.commit_dir, directory) for directory in segment.dirty_dirs),
+        *(partial(store.commit_base, inode) for inode in segment.dirty_bases),
+        *(partial(store.write_backtrace, inode) for inode in segment.dirty_backtraces),
+    ]
 
 
 async def load_tables(rank: MDSRank, *, follow: bool = False) -> None:

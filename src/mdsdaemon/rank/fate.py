@@ -71,10 +71,7 @@ class RankFate(RankCore):
 
     def handle_write_error(self, error: OSError) -> None:
         """RADOS refused a write: respawn when fenced, else as mds_action_on_write_error says."""
-        if self.leaving:
-            return
-        if error.errno == EBLOCKLISTED:
-            self.fenced()
+        if self.is_end_of_rank(error):
             return
         action = self.config.get_int("mds_action_on_write_error")
         if action >= 2:
@@ -100,10 +97,11 @@ class RankFate(RankCore):
         """Whether an error only says that the rank ends; if we are fenced, it ends now."""
         if self.leaving:
             return True
-        if error.errno == EBLOCKLISTED:
+        if error.errno != EBLOCKLISTED:
+            return False
+        if not self.objecter.state.stopped:  # else it only says that the rank ends
             self.fenced()
-            return True
-        return False
+        return True
 
     def state_failed(self, work: StateWork, error: Exception) -> bool:
         """What a state's work ends with: True when this decides what becomes of the rank."""

@@ -105,6 +105,10 @@ class Mutation:
         """What is stored of the fragment itself changes."""
         self._dirs[directory] = None
 
+    def dentry(self, dn: CDentry) -> None:
+        """The dentry is about to change; those announced first come first in the event."""
+        self._dentry(dn)
+
     # -- shape -------------------------------------------------------------------------------
 
     def link_primary(self, dn: CDentry, inode: CInode) -> None:

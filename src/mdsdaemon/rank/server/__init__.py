@@ -1,0 +1,1 @@
+"""Requests of clients: from the message to the change of metadata and the reply."""

@@ -1,0 +1,209 @@
+"""What a reply tells: the trace of directory, name and inode, with capabilities and leases.
+
+Behaviour: ceph/ceph, src/mds/Server.cc (set_trace_dist), src/mds/CInode.cc (encode_inodestat)
+(Pacific)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mdsdaemon.messages.client_reply import MClientReply, Trace, set_trace
+from mdsdaemon.types.client_caps import CAP_FILE_RD, CAP_FILE_SHARED, CAP_XATTR_SHARED
+from mdsdaemon.types.client_ops import LEASE_PRIMARY_LINK
+from mdsdaemon.types.client_stat import (
+    CDIR_AUTH_PARENT,
+    CEPHFS_FEATURE_REPLY_ENCODING,
+    STRUCT_REPLIES,
+    DirStat,
+    InodeStat,
+    LeaseStat,
+    ReplyCap,
+    ReplyEncoding,
+    encode_xattrs,
+    reply_encoding,
+)
+from mdsdaemon.types.inode import INLINE_NONE
+from mdsdaemon.types.osd import NOSNAP
+
+if TYPE_CHECKING:
+    from mdsdaemon.rank.cache.dentry import CDentry
+    from mdsdaemon.rank.cache.dir import CDir
+    from mdsdaemon.rank.cache.inode import CInode
+    from mdsdaemon.rank.core import RankCore
+    from mdsdaemon.rank.server.request import MDRequest
+    from mdsdaemon.rank.session import Session
+
+NO_CAP = ReplyCap()
+
+
+def encoding_for(session: Session) -> ReplyEncoding:
+    """How the parts of a reply are written for a client."""
+    if session.info.client_metadata.features.test(CEPHFS_FEATURE_REPLY_ENCODING):
+        return STRUCT_REPLIES
+    connection = session.connection
+    features = 0 if connection is None else connection.features
+    return reply_encoding(session.info.client_metadata.features, features)
+
+
+def inode_stat(
+    rank: RankCore,
+    session: Session,
+    inode: CInode,
+    snapid: int = NOSNAP,
+    getattr_caps: int = 0,
+    *,
+    with_cap: bool = True,
+) -> InodeStat:
+    """An inode as a client is told of it, with the capability that it gets by that.
+
+    Args:
+        getattr_caps: what the client has asked for: it gets xattrs and inline data if these say so.
+        with_cap: False: nothing is issued.
+    """
+    stored, xattrs = inode.inode, inode.xattrs
+    client: int = session.name.num
+    cap = None
+    reply_cap: ReplyCap | None = None
+    if snapid != NOSNAP:
+        stored, xattrs = rank.snaps.as_of(inode, snapid)
+        reply_cap = rank.locker.reply_cap(inode, session, snapid)
+    elif with_cap:
+        reply_cap = rank.locker.reply_cap(inode, session, snapid)
+    if inode.caps is not None:
+        cap = inode.caps.get(client)
+
+    xattr_version, xattrbl = stored.xattr_version, b""
+    if cap is None:
+        if reply_cap is None and not getattr_caps & CAP_XATTR_SHARED:
+            xattr_version = 0
+    elif getattr_caps & CAP_XATTR_SHARED or (
+        cap.xattr_version < xattr_version and cap.pending & CAP_XATTR_SHARED
+    ):
+        cap.xattr_version = xattr_version
+    else:
+        xattr_version = 0
+    if xattr_version:
+        xattrbl = encode_xattrs(xattrs) if xattrs else b"\0\0\0\0"
+
+    inline = stored.inline_data
+    inline_version, inline_data = inline.version, b""
+    if inline_version != INLINE_NONE:
+        inline_version, inline_data = _inline(inode, cap, reply_cap, getattr_caps)
+
+    dirstat, rstat = stored.dirstat, stored.rstat
+    max_size = 0
+    if stored.client_ranges:
+        allowed = stored.client_ranges.get(client)
+        if allowed is not None:
+            max_size = allowed.last
+    stat = InodeStat(
+        stored.ino,
+        snapid,
+        stored.rdev,
+        2 * stored.version,
+        xattr_version,
+        reply_cap or NO_CAP,
+        stored.layout,
+        stored.ctime,
+        stored.mtime,
+        stored.atime,
+        stored.time_warp_seq,
+        stored.size,
+        max_size,
+        stored.truncate_size,
+        stored.truncate_seq,
+        stored.mode,
+        stored.uid,
+        stored.gid,
+        stored.nlink,
+        dirstat.nfiles,
+        dirstat.nsubdirs,
+        rstat.rbytes,
+        rstat.rfiles,
+        rstat.rsubdirs,
+        rstat.rctime,
+        inode.dirfragtree,
+        inode.symlink,
+        stored.dir_layout,
+        xattrbl,
+        inline_version,
+        inline_data,
+        stored.quota,
+        stored.layout.pool_ns,
+        stored.btime,
+        stored.change_attr,
+        stored.export_pin,
+        0,
+        rstat.rsnaps,
+    )
+    stat.fscrypt = stored.fscrypt
+    if snapid != NOSNAP:
+        stat.snap_btime, stat.snap_metadata = rank.snaps.snap_info(inode, snapid)
+    return stat
+
+
+def _inline(
+    inode: CInode, cap: object | None, reply_cap: ReplyCap | None, getattr_caps: int
+) -> tuple[int, bytes]:
+    inline = inode.inode.inline_data
+    known = getattr(cap, "inline_version", 0)
+    if cap is None:
+        if reply_cap is None and not getattr_caps & CAP_FILE_RD:
+            return 0, b""
+        return inline.version, inline.data
+    if known >= inline.version and not getattr_caps & CAP_FILE_RD:
+        return 0, b""
+    if inline.data:
+        if not (getattr(cap, "pending", 0) | getattr_caps) & CAP_FILE_SHARED:
+            return 0, b""
+        cap.inline_version = inline.version  # type: ignore[attr-defined]
+    return inline.version, inline.data
+
+
+def dir_stat(directory: CDir) -> DirStat:
+    """Which fragment it is; where a subtree begins it says whose."""
+    return DirStat(directory.frag, 0 if directory.inode.is_base else CDIR_AUTH_PARENT)
+
+
+def lease_stat(rank: RankCore, session: Session, dn: CDentry, snapid: int = NOSNAP) -> LeaseStat:
+    """How long the client may believe the name."""
+    lease = rank.locker.lease(dn, session) if snapid == NOSNAP else None
+    name = dn.alternate_name.decode("utf-8", "surrogateescape") if dn.alternate_name else ""
+    primary = LEASE_PRIMARY_LINK if dn.inode is not None else 0
+    if lease is None or not lease.mask:
+        return LeaseStat(primary, 0, 0, name)
+    return LeaseStat(lease.mask | primary, lease.duration_ms, lease.seq, name)
+
+
+def put_trace(
+    req: MDRequest, reply: MClientReply, inode: CInode | None, dn: CDentry | None
+) -> int:
+    """Tell of a directory with a name in it, and of an inode.
+
+    Returns:
+        Where the journal must be safe before the client may know of it.
+    """
+    rank, session, snapid = req.rank, req.session, req.snapid
+    trace = Trace()
+    follow = 0
+    must_follow = rank.sessions.must_follow
+    if dn is not None:
+        directory = dn.dir
+        diri = directory.inode
+        follow = must_follow(req.client, diri, directory, dn)
+        trace.dir = inode_stat(rank, session, diri, snapid)
+        trace.dirfrag = dir_stat(directory)
+        trace.dname = dn.name
+        trace.lease = lease_stat(rank, session, dn, snapid)
+    if inode is not None:
+        follow = max(follow, must_follow(req.client, inode))
+        trace.target = inode_stat(rank, session, inode, snapid, req.getattr_caps)
+    if snapid == NOSNAP:
+        realm_of = inode
+        if realm_of is None:
+            assert dn is not None
+            realm_of = dn.dir.inode
+        reply.snapbl = rank.snaps.realm_trace(realm_of)
+    set_trace(reply, encoding_for(session), trace)
+    return follow

@@ -1,0 +1,145 @@
+"""setattr: owner, mode, times and size; cutting a file off.
+
+Behaviour: ceph/ceph, src/mds/Server.cc (handle_client_setattr), src/mds/mdstypes.h (truncate)
+(Pacific)
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from mdsdaemon.cephx.caps import MAY_CHGRP, MAY_CHOWN, MAY_WRITE
+from mdsdaemon.rank.errors import FsError
+from mdsdaemon.rank.server.access import check_access
+from mdsdaemon.rank.server.traverse import existing
+from mdsdaemon.rank.waiting import MustWait
+from mdsdaemon.types.client_ops import (
+    SETATTR_ATIME,
+    SETATTR_BTIME,
+    SETATTR_GID,
+    SETATTR_KILL_SGUID,
+    SETATTR_MODE,
+    SETATTR_MTIME,
+    SETATTR_SIZE,
+    SETATTR_UID,
+)
+from mdsdaemon.types.inode import S_IFMT
+from mdsdaemon.types.osd import NOSNAP
+
+if TYPE_CHECKING:
+    from mdsdaemon.rank.cache.inode import CInode
+    from mdsdaemon.rank.core import RankCore
+    from mdsdaemon.rank.server.request import MDRequest
+    from mdsdaemon.rank.server.server import Server
+    from mdsdaemon.types.client_args import SetattrArgs
+    from mdsdaemon.types.inode import Inode
+
+_AUTH = SETATTR_MODE | SETATTR_UID | SETATTR_GID | SETATTR_BTIME | SETATTR_KILL_SGUID
+_FILE = SETATTR_MTIME | SETATTR_ATIME | SETATTR_SIZE
+_TIMES = SETATTR_ATIME | SETATTR_MTIME | SETATTR_BTIME
+S_IFREG = 0o100000
+S_IXALL = 0o111
+S_ISUGID = 0o6000
+
+
+def truncate(stored: Inode, old_size: int, new_size: int) -> None:
+    """Cut off what lies behind `new_size`; clients and the objects follow later."""
+    stored.max_size_ever = max(stored.max_size_ever, old_size)
+    stored.truncate_from = old_size
+    stored.size = stored.truncate_size = new_size
+    stored.rstat.rbytes = new_size
+    stored.truncate_seq += 1
+    stored.truncate_pending += 1
+
+
+def wait_truncated(rank: RankCore, inode: CInode) -> None:
+    """A file is cut off only once at a time.
+
+    Raises:
+        MustWait: until its objects are cut off.
+    """
+    if inode.inode.truncate_pending and rank.truncator is not None:
+        raise MustWait(rank.truncator.gate(inode))
+
+
+def handle_setattr(server: Server, req: MDRequest) -> None:
+    """Set what the mask says."""
+    rank = server.rank
+    args: SetattrArgs = req.msg.args
+    inode = existing(req)
+    if req.snapid != NOSNAP:
+        raise FsError(errno.EROFS)
+    if inode.is_system and not inode.is_base:
+        raise FsError(errno.EPERM)
+    mask = args.mask
+    if mask & SETATTR_SIZE and not inode.is_file:
+        # clients do not ask for it, and it would spoil the sums of a directory
+        raise FsError(errno.EISDIR if inode.is_dir else errno.EINVAL)
+    x: list[tuple[CInode, str]] = []
+    if mask & _AUTH:
+        x.append((inode, "auth"))
+    if mask & _FILE:
+        x.append((inode, "file"))
+    if x:
+        rank.locker.acquire(req, x=x)
+
+    stored = inode.inode
+    access = MAY_WRITE
+    if mask & SETATTR_UID and stored.uid != args.uid:
+        access |= MAY_CHOWN
+    if mask & SETATTR_GID and stored.gid != args.gid:
+        access |= MAY_CHGRP
+    check_access(req, inode, access, args.uid, args.gid)
+    old_size = max(stored.size, args.old_size)
+    if server.is_full and args.size > old_size:
+        raise FsError(errno.ENOSPC)
+    smaller = bool(mask & SETATTR_SIZE and args.size < old_size)
+    if smaller:
+        wait_truncated(rank, inode)
+
+    mut = req.mutation("setattr")
+    stored = mut.inode(inode)
+    _set_owner_and_mode(stored, args)
+    _set_times(stored, args)
+    if mask & SETATTR_SIZE:
+        if smaller:
+            truncate(stored, old_size, args.size)
+            mut.blob.truncate_start.append(inode.ino)
+        else:
+            stored.size = stored.rstat.rbytes = args.size
+        stored.mtime = req.stamp
+        rank.locker.adjust_client_ranges(inode, stored.size)
+    req.touch_ctime(inode)
+    server.journal_and_reply(req, mut, inode=inode, truncated=smaller)
+
+
+def _set_owner_and_mode(stored: Inode, args: SetattrArgs) -> None:
+    mask = args.mask
+    if mask & SETATTR_UID:
+        stored.uid = args.uid
+    if mask & SETATTR_GID:
+        stored.gid = args.gid
+    if mask & SETATTR_MODE:
+        stored.mode = stored.mode & ~0o7777 | args.mode & 0o7777
+    elif (
+        mask & (SETATTR_UID | SETATTR_GID | SETATTR_KILL_SGUID)
+        and stored.mode & S_IFMT == S_IFREG
+        and stored.mode & S_IXALL
+    ):
+        stored.mode &= ~S_ISUGID
+
+
+def _set_times(stored: Inode, args: SetattrArgs) -> None:
+    mask = args.mask
+    if mask & SETATTR_MTIME:
+        stored.mtime = args.mtime
+    if mask & SETATTR_ATIME:
+        stored.atime = args.atime
+    if mask & SETATTR_BTIME:
+        stored.btime = args.btime
+    if mask & _TIMES:
+        stored.time_warp_seq += 1
+
+
+

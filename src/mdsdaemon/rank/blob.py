@@ -45,16 +45,16 @@ class BlobBuilder:
         seq: the event's sequence number.
 
     Attributes:
-        dirty_backtraces: inodes whose backtrace changes by this event → the data pool, too.
         new_dirs: fragments that have no object yet.
+        whole_dirs: those of them whose entries are all in this event.
         dirty_trees: fragments whose directory's fragtree changes.
         need_snapflush: inodes that a client has yet to flush for a snapshot.
     """
 
     def __init__(self, segment: LogSegment, seq: int) -> None:
         self.blob = EMetaBlob()
-        self.dirty_backtraces: dict[CInode, bool] = {}
         self.new_dirs: set[CDir] = set()
+        self.whole_dirs: dict[CDir, None] = {}
         self.dirty_trees: set[CDir] = set()
         self.need_snapflush: set[CInode] = set()
         self._segment = segment
@@ -82,6 +82,10 @@ class BlobBuilder:
                 lump.state |= LUMP_COMPLETE | LUMP_NEW
             if directory in self.dirty_trees:
                 lump.state |= LUMP_DIRTYDFT
+        for directory in self.whole_dirs:
+            self._dirty = dentries | dict.fromkeys(directory.dirty_items.values())
+            for dn in directory.dirty_items.values():
+                self.add_dentry(dn)
         self.finish()
 
     def finish(self) -> None:
@@ -160,7 +164,7 @@ class BlobBuilder:
         state = BIT_DIRTY if dirty else 0
         if inode.backtrace_segment is not None:
             state |= BIT_DIRTYPARENT
-            if self.dirty_backtraces.get(inode):
+            if inode.backtrace_pools:
                 state |= BIT_DIRTYPOOL
         if inode in self.need_snapflush:
             state |= BIT_NEED_SNAPFLUSH

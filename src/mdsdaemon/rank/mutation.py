@@ -92,7 +92,7 @@ class Mutation:
         if inode.backtrace_segment is None:
             inode.backtrace_segment = self.segment
             self.segment.dirty_backtraces.add(inode)
-        self._builder.dirty_backtraces[inode] = pool
+        inode.backtrace_pools = inode.backtrace_pools or pool
         stored.backtrace_version = -1  # that of the change: known in submit
 
     def new_dir(self, directory: CDir) -> None:
@@ -100,6 +100,12 @@ class Mutation:
         directory.new = directory.complete = True
         self._builder.new_dirs.add(directory)
         self._dirs[directory] = None
+
+    def whole_dir(self, directory: CDir) -> None:
+        """A fragment that is new, made of entries that are not: all of it goes into the event."""
+        self.new_dir(directory)
+        directory.dirty_items = {dn.key: dn for dn in directory.all_items() if not dn.is_null}
+        self._builder.whole_dirs[directory] = None
 
     def fnode(self, directory: CDir) -> None:
         """What is stored of the fragment itself changes."""

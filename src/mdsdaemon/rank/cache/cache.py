@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mdsdaemon.rank.cache.dentry import CDentry
 from mdsdaemon.rank.cache.dir import CDir
-from mdsdaemon.rank.cache.inode import MDSDIR, ROOT, CInode
+from mdsdaemon.rank.cache.inode import MDSDIR, NO_DIRS, ROOT, CInode
 from mdsdaemon.types.frag import Frag
 from mdsdaemon.types.osd import NOSNAP
 
@@ -27,13 +27,14 @@ class MDCache:
     Attributes:
         inodes: of the head, by number.
         snap_inodes: of snapshots, by (number, last).
+        num_dentries, num_dirs: how many dentries and fragments there are.
     """
 
     def __init__(self, rank: RankCore) -> None:
         self.rank = rank
         self.inodes: dict[int, CInode] = {}
         self.snap_inodes: dict[tuple[int, int], CInode] = {}
-        self.num_dentries = 0
+        self.num_dentries = self.num_dirs = 0
 
     # -- what is there -----------------------------------------------------------------------
 
@@ -79,7 +80,10 @@ class MDCache:
         """A fragment of a directory, with nothing known of what is in it; an old one if there."""
         directory = inode.dirs.get(frag)
         if directory is None:
+            if inode.dirs is NO_DIRS:
+                inode.dirs = {}
             directory = inode.dirs[frag] = CDir(inode, frag, first=inode.first)
+            self.num_dirs += 1
         return directory
 
     def add_dentry(self, directory: CDir, name: str, first: int = 2, last: int = NOSNAP) -> CDentry:
@@ -125,6 +129,7 @@ class MDCache:
                 parents.discard(dn)
             dn.remote_inode = None
         dn.remote_ino = dn.remote_d_type = 0
+        dn.alternate_name, dn.store_tail = b"", None
 
     def is_ancestor(self, inode: CInode, below: CInode) -> bool:
         """Whether `below` lies under `inode` (or is it)."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define
 
 from mdsdaemon.types.osd import NOSNAP
 
@@ -27,6 +27,8 @@ class CDentry:
         remote_ino, remote_d_type: of a remote dentry; the inode lies elsewhere.
         remote_inode: that inode, once it was found; not owned.
         alternate_name: kept for clients that encrypt names.
+        store_tail: what a newer release appended to the stored dentry, with its struct version and
+            compat; None: nothing.
         pos, pos_client: see `CInode`.
         leases: by client, what the locker knows of its lease on the name; None: none.
         lock: the state of its lock, for the locker; None: nobody has any interest.
@@ -44,13 +46,14 @@ class CDentry:
     remote_d_type: int = 0
     remote_inode: CInode | None = None
     alternate_name: bytes = b""
+    store_tail: tuple[bytes, tuple[int, int]] | None = None
     pos: int = 0
     pos_client: int = 0
     leases: dict[int, Any] | None = None
     lock: Any = None
     touched: bool = True
     pins: int = 0
-    hash: int = field(default=-1)
+    hash: int = -1
     """The name's hash under the directory's layout; -1 until it is needed."""
 
     @property
@@ -76,8 +79,9 @@ class CDentry:
 
     @property
     def is_dirty(self) -> bool:
-        """Whether its fragment has yet to store it."""
-        return self.key in self.dir.dirty_items
+        """Whether its fragment has yet to store it, or is about to."""
+        key = self.key
+        return key in self.dir.dirty_items or key in self.dir.committing_items
 
     def __str__(self) -> str:
         what = (

@@ -20,21 +20,30 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.waiting import Gate
 
 
+def _last(dn: CDentry) -> int:
+    return dn.last
+
+
 @define(eq=False, slots=True)
 class CDir:
     """A fragment. `fnode.version` counts its changes.
 
     Attributes:
         items: dentries of the head by name, null ones too.
-        snap_items: dentries of snapshots by (name, last).
+        snap_items: dentries of snapshots by name, in the order of `last`.
         complete: all names that are stored are in `items`: what is not there does not exist.
         committed_version, committing_version: of the last store, and of the one under way (or 0).
         dirty_items: by key, the dentries that the object in RADOS lacks.
         committing_items: those of the store under way.
+        stale_keys: what the object has and nobody sees any more, to be removed; None: nothing.
         segment: that of the first change not stored; None: clean.
         committing_segment: that of the first change that the store under way has.
         new: it has no object in RADOS yet.
-        fetching: opens when the fetch under way is over; None: none is.
+        fetching: opens when the fetch of all that is stored is over; None: none is under way.
+        loads: how many reads of the object are under way: until they are over, nothing that they
+            might bring back may leave the cache.
+        keyed: how many names were asked for one by one.
+        committed: opens when the store under way is over; None: none is.
         damaged: it could not be read; operations on it are EIO.
         frozen: it is being split or merged: changes wait for `thawed`.
         pos, pos_client: see `CInode`.
@@ -46,16 +55,19 @@ class CDir:
     fnode: FNode = field(factory=FNode)
     first: int = 2
     items: dict[str, CDentry] = field(factory=dict)
-    snap_items: dict[tuple[str, int], CDentry] = field(factory=dict)
+    snap_items: dict[str, list[CDentry]] = field(factory=dict)
     complete: bool = False
     committed_version: int = 0
     committing_version: int = 0
     dirty_items: dict[str, CDentry] = field(factory=dict)
     committing_items: dict[str, CDentry] = field(factory=dict)
+    stale_keys: set[str] | None = None
     segment: LogSegment | None = None
     committing_segment: LogSegment | None = None
     new: bool = False
     fetching: Gate | None = None
+    loads: int = 0
+    keyed: int = 0
     committed: Gate | None = None
     damaged: bool = False
     frozen: bool = False
@@ -85,25 +97,46 @@ class CDir:
             return dn
         if dn is not None and dn.first <= snapid:
             return dn
-        for (other, last), old in self.snap_items.items():
-            if other == name and old.first <= snapid <= last:
+        for old in self.snap_items.get(name, ()):
+            if old.last >= snapid:
+                return old if old.first <= snapid else None
+        return None
+
+    def lookup_exact(self, name: str, last: int) -> CDentry | None:
+        """The dentry that is stored with this last snapshot, if it is in the cache."""
+        if last == NOSNAP:
+            return self.items.get(name)
+        for old in self.snap_items.get(name, ()):
+            if old.last == last:
                 return old
         return None
+
+    def all_items(self) -> list[CDentry]:
+        """All dentries in the cache, those of snapshots too."""
+        found = list(self.items.values())
+        for olds in self.snap_items.values():
+            found += olds
+        return found
 
     def add(self, dn: CDentry) -> CDentry:
         """Put a new dentry in."""
         if dn.last == NOSNAP:
             self.items[dn.name] = dn
         else:
-            self.snap_items[dn.name, dn.last] = dn
+            olds = self.snap_items.setdefault(dn.name, [])
+            olds.append(dn)
+            olds.sort(key=_last)
         return dn
 
     def remove(self, dn: CDentry) -> None:
         """Take a dentry out of the cache."""
         if dn.last == NOSNAP:
             del self.items[dn.name]
-        else:
-            del self.snap_items[dn.name, dn.last]
+            return
+        olds = self.snap_items[dn.name]
+        olds.remove(dn)
+        if not olds:
+            del self.snap_items[dn.name]
 
     def mark_dirty(self, segment: LogSegment, dn: CDentry | None = None) -> None:
         """The fragment (and this dentry) has a change of this segment that is not stored."""

@@ -33,6 +33,16 @@ SYSTEM_END = 1 << 40
 D_TYPE_SHIFT = 12
 
 
+class _NoDirs(dict[Frag, "CDir"]):
+    """No fragments: what all inodes share that have none."""
+
+    def __setitem__(self, key: Frag, value: CDir) -> None:
+        raise TypeError("fragments are added by MDCache.add_dir")
+
+
+NO_DIRS: dict[Frag, CDir] = _NoDirs()
+
+
 @define(eq=False, slots=True)
 class CInode:
     """An inode. What is stored of it is in `inode` and the fields up to `damage_flags`.
@@ -53,6 +63,7 @@ class CInode:
         dirs: its fragments in the cache.
         base_segment: of a base inode: the segment of the first change not stored in its own object.
         backtrace_segment: the segment of the first change that the backtrace lacks.
+        backtrace_pools: the pools that had the data before have to learn of it, too.
         nest_segment: the segment of the first change of its sums that its parent does not count.
         pos: where in the journal its last change ends; until that is safe, nobody may be told of it
             but the client that asked for the change.
@@ -80,9 +91,10 @@ class CInode:
 
     parent: CDentry | None = None
     remote_parents: set[CDentry] | None = None
-    dirs: dict[Frag, CDir] = field(factory=dict)
+    dirs: dict[Frag, CDir] = NO_DIRS
     base_segment: LogSegment | None = None
     backtrace_segment: LogSegment | None = None
+    backtrace_pools: bool = False
     nest_segment: LogSegment | None = None
     pos: int = 0
     pos_client: int = 0

@@ -63,9 +63,7 @@ def _lines(rank: MDSRank) -> Iterator[str]:
         yield inode_text(rank, inode)
         for directory in inode.dirs.values():
             yield " " + dir_text(rank, directory)
-            for dn in directory.items.values():
-                yield "  " + dentry_text(dn)
-            for dn in directory.snap_items.values():
+            for dn in directory.all_items():
                 yield "  " + dentry_text(dn)
 
 

@@ -273,7 +273,7 @@ def dump_dir(rank: RankCore, directory: CDir, *, items: bool = False) -> dict[st
         **dump_auth(rank, pins=pins),
     }
     if items:
-        dentries = [*directory.items.values(), *directory.snap_items.values()]
+        dentries = directory.all_items()
         shown["dentries"] = NamedList("dentry", [dump_dentry(rank, dn) for dn in dentries])
     return shown
 

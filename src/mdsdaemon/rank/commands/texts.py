@@ -92,7 +92,7 @@ def dir_text(rank: RankCore, directory: CDir) -> str:
         f"v={directory.fnode.version} cv={directory.committing_version}/"
         f"{directory.committed_version} state={'|'.join(states)} "
         f"{fragstat_text(directory.fnode.fragstat)} {rstat_text(directory.fnode.rstat)} "
-        f"hs={len(directory.items)},ss={len(directory.snap_items)} "
+        f"hs={len(directory.items)},ss={sum(map(len, directory.snap_items.values()))} "
         f"dirty={int(directory.is_dirty)}]"
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mdsdaemon.rank.blob import (
     BIT_DIRTY,
     BIT_DIRTYPARENT,
+    BIT_DIRTYPOOL,
     BIT_NEED_SNAPFLUSH,
     LUMP_COMPLETE,
     LUMP_DIRTY,
@@ -117,7 +118,7 @@ class BlobReplay:
     def _forget(self, inode: CInode) -> None:
         """An inode that is not in the tree any more, and what is below it in the cache."""
         for directory in list(inode.dirs.values()):
-            for dn in [*directory.items.values(), *directory.snap_items.values()]:
+            for dn in directory.all_items():
                 child = dn.inode
                 if child is not None:
                     self._forget(child)
@@ -167,10 +168,7 @@ class BlobReplay:
     # -- dentries ----------------------------------------------------------------------------
 
     def _dentry(self, directory: CDir, bit: FullBit | RemoteBit | NullBit) -> CDentry:
-        if bit.dnlast == NOSNAP:
-            dn = directory.items.get(bit.dn)
-        else:
-            dn = directory.snap_items.get((bit.dn, bit.dnlast))
+        dn = directory.lookup_exact(bit.dn, bit.dnlast)
         if dn is None:
             dn = self.cache.add_dentry(directory, bit.dn, bit.dnfirst, bit.dnlast)
         dn.first = bit.dnfirst
@@ -206,6 +204,8 @@ class BlobReplay:
             self._note_nest(inode)
         if bit.state & BIT_DIRTYPARENT:
             self._note_backtrace(inode)
+        if bit.state & BIT_DIRTYPOOL:
+            inode.backtrace_pools = True
         if bit.state & BIT_NEED_SNAPFLUSH:
             self.segment.open_files.add(inode)
 

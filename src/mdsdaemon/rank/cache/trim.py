@@ -1,0 +1,171 @@
+"""Trimming: what nobody needs leaves the cache until it fits into its limit.
+
+A hand goes round over all dentries. What was looked at since it last came by is let off once; the
+rest goes, leaves first, if nothing holds it: no client's capability or lease, nothing dirty, no
+work under way.
+
+Behaviour: ceph/ceph, src/mds/MDCache.cc (trim, trim_dentry, trim_inode) (Pacific)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from mdsdaemon.rank.cache.dentry import CDentry
+    from mdsdaemon.rank.cache.dir import CDir
+    from mdsdaemon.rank.cache.inode import CInode
+    from mdsdaemon.rank.core import RankCore
+
+# Bytes, as measured by bench/cache.py for files with short names.
+INODE_COST = 1500
+DENTRY_COST = 420
+DIR_COST = 2600
+
+BATCH = 8192
+"""Dentries that are looked at in one go; then others have their turn."""
+
+
+class Trimmer:
+    """See the module.
+
+    Attributes:
+        extra: bytes beyond what the number of inodes, dentries and fragments tells.
+        trimmed: how many dentries went, ever.
+    """
+
+    def __init__(self, rank: RankCore) -> None:
+        self.rank = rank
+        self.trimmed = 0
+        self._hand: Iterator[CDentry] | None = None
+        self._running = False
+        self._limit = 0
+
+    def memory_used(self) -> int:
+        """See `CacheStore`."""
+        cache = self.rank.cache
+        return (
+            len(cache) * INODE_COST + cache.num_dentries * DENTRY_COST + cache.num_dirs * DIR_COST
+        )
+
+    def trim(self, limit: int) -> int:
+        """One batch now; the rest is done by a task, batch by batch."""
+        self._limit = limit
+        if self.memory_used() <= limit:
+            return 0
+        went = self._batch(limit)
+        if self.memory_used() > limit and not self._running:
+            self._running = True
+            self.rank.spawn(self._go_on, "trim cache")
+        return went
+
+    async def _go_on(self) -> None:
+        try:
+            fruitless = 0
+            while self.memory_used() > self._limit:
+                await trio.lowlevel.checkpoint()
+                looked, before = self.rank.cache.num_dentries, self.trimmed
+                self._batch(self._limit)
+                fruitless = fruitless + BATCH if self.trimmed == before else 0
+                if fruitless > 2 * looked + BATCH:
+                    return  # everything that is left is needed
+        finally:
+            self._running = False
+
+    def _batch(self, limit: int) -> int:
+        held = self._held()
+        went = 0
+        for _ in range(BATCH):
+            if self.memory_used() <= limit:
+                break
+            dn = self._next()
+            if dn is None:
+                break
+            if dn.touched:
+                dn.touched = False
+            elif self.expire(dn, held):
+                went += 1
+        self.trimmed += went
+        return went
+
+    def _next(self) -> CDentry | None:
+        """Where the hand points at; None: there are no dentries."""
+        for _ in range(2):
+            if self._hand is None:
+                self._hand = self._round()
+            dn = next(self._hand, None)
+            if dn is not None:
+                return dn
+            self._hand = None
+        return None
+
+    def _round(self) -> Iterator[CDentry]:
+        cache = self.rank.cache
+        # the newest first: what lies deep comes before what it lies in
+        for inode in reversed([inode for inode in cache.inodes.values() if inode.dirs]):
+            for directory in list(inode.dirs.values()):
+                for dn in directory.all_items():
+                    if dn.dir is directory and directory.lookup_exact(dn.name, dn.last) is dn:
+                        yield dn
+
+    def _held(self) -> set[CInode]:
+        """Inodes that a segment of the journal waits for."""
+        held: set[CInode] = set()
+        for segment in self.rank.mdlog.segments.values():
+            held |= segment.open_files | segment.truncating | segment.dirty_nests
+        return held
+
+    # -- one dentry --------------------------------------------------------------------------
+
+    def expire(self, dn: CDentry, held: set[CInode] = frozenset()) -> bool:  # type: ignore[assignment]
+        """Take a dentry out with its inode, if nothing holds it; whether it went."""
+        directory, cache = dn.dir, self.rank.cache
+        if dn.pins or dn.leases or dn.lock is not None or directory.loads or directory.frozen:
+            return False
+        if (directory.dirty_items or directory.committing_items) and dn.is_dirty:
+            return False
+        inode = dn.inode
+        if inode is not None:
+            if inode in held or not self.is_free(inode):
+                return False
+            for other in list(inode.remote_parents or ()):
+                other.remote_inode = None
+            cache.num_dirs -= len(inode.dirs)
+            cache.remove_inode(inode)
+        if inode is not None or dn.remote_ino:
+            directory.complete = False
+        cache.remove_dentry(dn)
+        return True
+
+    def is_free(self, inode: CInode) -> bool:
+        """Whether nothing holds an inode."""
+        if (
+            inode.caps
+            or inode.pins
+            or inode.locks is not None
+            or inode.extra
+            or inode.realm is not None
+            or inode.backtrace_segment is not None
+            or inode.nest_segment is not None
+            or inode.base_segment is not None
+            or inode.is_stray_dir
+            or inode.inode.client_ranges
+        ):
+            return False
+        if not inode.inode.nlink and inode.is_stray:
+            return False  # it waits to be purged
+        return all(self._is_idle(directory) for directory in inode.dirs.values())
+
+    def _is_idle(self, directory: CDir) -> bool:
+        return not (
+            directory.items
+            or directory.snap_items
+            or directory.is_dirty
+            or directory.pins
+            or directory.loads
+            or directory.frozen
+            or directory.committed is not None
+        )

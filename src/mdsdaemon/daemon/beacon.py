@@ -96,6 +96,11 @@ class Beacon(Dispatcher):
             )
         return laggy
 
+    @property
+    def last_laggy(self) -> float | None:
+        """When the monitors were last heard again after a lag (Trio's clock); None: never."""
+        return self.state.last_laggy
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Send until `shutdown` or cancelled; the first beacon goes out before `started()`."""
         wait = self._pass()

@@ -58,6 +58,10 @@ class RankBeacon(Protocol):
     def is_laggy(self) -> bool:
         """Whether the monitors have not answered for longer than mds_beacon_grace."""
 
+    @property
+    def last_laggy(self) -> float | None:
+        """When the monitors were last heard again after a lag (Trio's clock); None: never."""
+
     async def send_and_wait(self, duration: float) -> bool:
         """Send, and wait up to 0.95 * `duration` seconds; True when a monitor has answered."""
 

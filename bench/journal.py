@@ -176,14 +176,15 @@ async def on_an_osd(cluster: RealCluster) -> list[Row]:
         rows.append(await replayed(theirs, "journal of ceph-mds, read"))
         payloads = [entry.payload async for entry in theirs.entries(theirs.expire_pos)]
         size, begun = sum(map(len, payloads)), time.perf_counter()
-        events = [decode_event(payload) for payload in payloads]
+        for payload in payloads:
+            decode_event(payload)
         took = time.perf_counter() - begun
-        rows.append(Row("… its events decoded", len(events) / took, size / took))
-        begun = time.perf_counter()
+        rows.append(Row("… its events decoded", len(payloads) / took, size / took))
+        events, begun = list(map(decode_event, payloads)), time.perf_counter()
         for event in events:
             encode_event(event)
         took = time.perf_counter() - begun
-        rows.append(Row("… and encoded", len(events) / took, size / took))
+        rows.append(Row("… and encoded", len(payloads) / took, size / took))
         ours = journaler(BENCH_INO)
         ours.create(journal_layout(pool))
         await ours.write_head()

@@ -306,6 +306,24 @@ async def test_torn_anywhere(osd_cluster: RealCluster) -> None:
     stock(osd_cluster, "b")
 
 
+async def test_a_journal_reset_by_the_tool(osd_cluster: RealCluster) -> None:
+    """It begins anew in an object of its own, with an event of no content."""
+    loaded(osd_cluster)
+    tool(osd_cluster, "journal", "reset")
+    async with a_kit(osd_cluster) as kit:
+        journal = await kit.recovered()
+        (entry,) = await read(journal)
+        assert event_type(decode_event(entry.payload)) == EventType.RESETJOURNAL
+        assert journal.expire_pos == journal.trimmed_pos == entry.start
+        assert entry.start % journal.layout.period == 0
+        journal.set_writeable()
+        await write(journal, encode_event(ENoOp()))
+        assert [kind for _, kind in await trio.to_thread.run_sync(events_of_tool, osd_cluster)] == [
+            "RESETJOURNAL",
+            "NOOP",
+        ]
+
+
 async def test_killed_by_the_monitor_in_the_middle(osd_cluster: RealCluster) -> None:
     """Fenced while it writes: told once, and what was safe is what the next one finds."""
     osd_cluster.new_fs()

@@ -299,6 +299,46 @@ async def test_reading_what_is_being_written(autojump_clock: MockClock) -> None:
         assert found == [b"%d" % n * 500 for n in range(300)]
 
 
+async def test_reading_after_writing_was_forbidden(autojump_clock: MockClock) -> None:
+    """What is under way is read, and what nobody will write is not waited for."""
+    async with objects() as world:
+        journal = await a_new_journal(world)
+        journal.set_writeable()
+        await trio.sleep(1)  # zeroed
+        end = journal.append_entry(b"a")
+        journal.flush()
+        journal.set_readonly()
+        with trio.fail_after(5):
+            assert await payloads(journal) == [b"a"]
+        journal.set_writeable()
+        journal.append_entry(b"b")
+        journal.set_readonly()
+        with trio.fail_after(5):
+            assert await payloads(journal) == []
+        assert (journal.read_pos, journal.safe_pos) == (end, end)
+
+
+async def test_what_was_given_up_is_given_up_in_the_header_first(
+    autojump_clock: MockClock,
+) -> None:
+    async with objects() as world:
+        journal, ends = await written(world, 10)
+        await journal.write_head()
+        world.data[name(ends[6])][ends[6] % K] ^= 1
+        for n in range(7, 10):
+            world.data[name(ends[n])][ends[n] % K - 1] ^= 1
+        lenient = await recovered(world)
+        assert [e.end async for e in lenient.entries(skip_corrupt=True)] == ends[:7]
+        world.log.clear()
+        lenient.set_writeable()
+        end = lenient.append_entry(b"new")
+        lenient.flush()
+        await lenient.wait_for_safe()
+        assert world.log[0] == (HEAD, Op.WRITEFULL)
+        assert lenient.last_committed.write_pos == ends[6]
+        assert [e.end async for e in (await recovered(world)).entries()] == [*ends[:7], end]
+
+
 async def test_following_another_daemon(autojump_clock: MockClock) -> None:
     """Standby-replay: read to the end, look for more, over and over, while it is trimmed."""
     async with objects() as world:

@@ -130,8 +130,8 @@ class Journaler(JournalerOutput):
                     elif stream.torn:
                         await self._torn(stream, ahead, skip_corrupt)
                     elif ahead.pos == self.safe_pos:
-                        self.flush()  # we read what we write
-                        await self.wait_for_safe()
+                        if not await self._more_is_safe():
+                            break
                     else:
                         stream.feed(await ahead.next(self.safe_pos))
                 except DecodeError as exc:
@@ -139,6 +139,15 @@ class Journaler(JournalerOutput):
                 await trio.lowlevel.checkpoint()
         finally:
             ahead.close()
+
+    async def _more_is_safe(self) -> bool:
+        """We read what we write, and have come to what is not in RADOS yet."""
+        if not self._readonly:
+            self.flush()
+        elif not self._active().under_way:
+            return False
+        await self.wait_for_safe(self.safe_pos + 1)
+        return True
 
     async def _torn(self, stream: JournalStream, ahead: ReadAhead, skip_corrupt: bool) -> None:
         """The entry at read_pos is longer than what is there, or it claims to be."""

@@ -73,6 +73,7 @@ class JournalerBase:
         self._end_known = False
         self._stopped = False
         self._pumping = False
+        self._held = False
         self._safe_waiters: list[tuple[int, int, trio.Event]] = []
         self._waits = 0
         self._head_waiters: list[trio.Event] = []
@@ -140,8 +141,8 @@ class JournalerBase:
 
         No objects of the journal may exist: `erase` one that is to be replaced.
         """
-        if self._writer is not None and self._writer.under_way:
-            raise ValueError(f"{self.name} is being written")
+        if self.error is not None or (self._writer is not None and self._writer.under_way):
+            raise ValueError(f"{self.name} is being written, or could not be")
         if layout.pool_id != self.pool or not layout.is_valid():
             raise ValueError(f"{layout} is no layout of a journal in pool {self.pool}")
         if stream_format not in tuple(StreamFormat):
@@ -256,6 +257,8 @@ class JournalerBase:
                 the last.
         """
         writer = self._active()
+        if writer.under_way:
+            raise ValueError(f"{self.name} is being written")
         period, stripes = self.layout.period, self.layout.stripe_count
         first = self.trimmed_pos // period
         last = max(writer.write_pos // period + 2, writer.prezeroing_pos // period)

@@ -30,12 +30,17 @@ class JournalerOutput(JournalerBase):
     def set_writeable(self) -> None:
         """Allow writing, and begin to zero what lies behind the journal's end.
 
-        A torn entry at the end is found by reading only: whoever writes has read to the end.
+        A torn entry at the end is found by reading only: whoever writes has read to the end, at
+        least from `last_committed.write_pos` on.
         """
         self._active()
         if not self._end_known:
             raise ValueError(f"{self.name}: its end is not known, which is no place to write at")
         self._readonly = False
+        if self.write_pos < self.last_committed.write_pos:
+            # corrupt entries are given up; until the header says so, it claims that they exist
+            self._held = True
+            self._want_head()
         self._pump()
 
     def set_readonly(self) -> None:
@@ -128,7 +133,7 @@ class JournalerOutput(JournalerBase):
             return
         self._pumping = True
         try:
-            while not (self._readonly or self._stopped or self.error):
+            while not (self._readonly or self._stopped or self.error or self._held):
                 if (zero := writer.next_zero()) is not None:
                     self._zero(writer, *zero)
                 elif (piece := writer.next_piece()) is not None:
@@ -276,8 +281,9 @@ class JournalerOutput(JournalerBase):
             if isinstance(outcome, RadosError):
                 self._fail(outcome)
             else:
-                self.last_committed = header
+                self.last_committed, self._held = header, False
                 self._trim()
+                self._pump()
                 if self._head_again and not self._stopped and self.error is None:
                     self._write_head()
             for event in waiters:

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 
-from mdsdaemon.encoding import ALL_FEATURES, U32, DecodeError, Union, decode, encode, field, wire
+from mdsdaemon.encoding import U32, DecodeError, Union, decode, encode, field, wire
+from mdsdaemon.types.features import FEATURES_PACIFIC
 from mdsdaemon.types.journal import (
     ECommitted,
     EExport,
@@ -134,7 +135,7 @@ def event_type(event: LogEvent) -> EventType:
     return _TYPES[type(event)]
 
 
-def encode_event(event: LogEvent, features: int = ALL_FEATURES) -> bytes:
+def encode_event(event: LogEvent, features: int = FEATURES_PACIFIC) -> bytes:
     """The payload of its journal entry.
 
     Raises:

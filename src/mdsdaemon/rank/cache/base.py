@@ -18,7 +18,7 @@ from mdsdaemon.rank.cache.stats import add_nest, copy_frag, copy_nest
 from mdsdaemon.rank.mutation import Mutation
 from mdsdaemon.rank.waiting import until_done
 from mdsdaemon.types.features import FEATURES_PACIFIC
-from mdsdaemon.types.inode import S_IFDIR, Inode, InodeStore
+from mdsdaemon.types.inode import S_IFDIR, InlineData, Inode, InodeStore
 from mdsdaemon.types.layout import FileLayout
 from mdsdaemon.types.snap import SnapRealm
 
@@ -152,6 +152,7 @@ class BaseInodes:
             btime=now,
             nlink=1,
             truncate_size=NO_TRUNCATE,
+            inline_data=InlineData(),
         )
         stored.dir_layout.dir_hash = config.get_int("mds_default_dir_hash")
         stored.rstat.rsubdirs = 1

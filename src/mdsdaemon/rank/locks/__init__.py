@@ -1,0 +1,1 @@
+"""Capabilities of clients, and the locks that decide who may have which."""

@@ -1,0 +1,224 @@
+"""Taking locks for a request, and leaving them.
+
+A request takes all locks that it needs, does its change and leaves them within one synchronous
+stretch. So a lock is never held while another request runs, except by one that found its locks and
+then had to wait for something else. What takes time is that clients give back what stands against
+it: meanwhile the request is queued at each of its locks, by its ticket, and nobody is given what it
+will need. Tickets order all requests in one way at all locks, so that they cannot wait for each
+other in a circle.
+
+Locks that no client mirrors (nest, snap, policy, flock, version) need no queue.
+
+Behaviour: ceph/ceph, src/mds/Locker.cc (acquire_locks, rdlock_start, wrlock_start, xlock_start,
+drop_locks) (Pacific)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mdsdaemon.rank.locks import lock_states as st
+from mdsdaemon.rank.locks.inode_locks import NOBODY, InodeLocks, Intent
+from mdsdaemon.rank.locks.leases import DentryLock, Leases
+from mdsdaemon.rank.waiting import Gate, MustWait
+
+if TYPE_CHECKING:
+    from mdsdaemon.rank.cache.dentry import CDentry
+    from mdsdaemon.rank.cache.inode import CInode
+
+Wanted = Iterable[tuple[Any, str]]
+"""(inode or dentry, "auth", "link", "xattr", "file", "dn", …)"""
+
+
+class Acquirer(Protocol):
+    """Who takes locks.
+
+    Attributes:
+        client: for whom, by number; 0: for the server itself.
+        locks: kept by the locker; None at first.
+    """
+
+    client: int
+    locks: Any
+
+
+class Holds:
+    """What a request has at the locks.
+
+    Attributes:
+        ticket: its place in all queues.
+        inodes: what it has entered, by (inode, lock).
+        dentries: those that it takes exclusively.
+        untidy: inodes whose locks should be evaluated when it has done.
+        releases: capabilities that the client gave back with it → their number then.
+    """
+
+    __slots__ = ("dentries", "inodes", "releases", "ticket", "untidy")
+
+    def __init__(self, ticket: int) -> None:
+        self.ticket = ticket
+        self.inodes: dict[tuple[CInode, int], Intent] = {}
+        self.dentries: dict[CDentry, Intent] = {}
+        self.untidy: dict[CInode, None] = {}
+        self.releases: dict[Any, int] = {}
+
+
+class LockTaker(Leases):
+    """See the module."""
+
+    def __init__(self, rank: Any) -> None:
+        super().__init__(rank)
+        self._tickets = 0
+
+    def holds(self, req: Acquirer) -> Holds:
+        """The request's holds, made if it has none."""
+        holds: Holds | None = req.locks
+        if holds is None:
+            self._tickets += 1
+            holds = req.locks = Holds(self._tickets)
+        return holds
+
+    def acquire(
+        self,
+        req: Acquirer,
+        rd: Wanted = (),
+        wr: Wanted = (),
+        x: Wanted = (),
+        *,
+        alone: bool = False,
+    ) -> None:
+        """Take these locks besides those that the request has; leave them with `release`.
+
+        Args:
+            rd: to read what the lock guards. wr: to change it beside others who do, as entries of
+                a directory are. x: to change it alone.
+            alone: what is read must not lack what a client has in its buffers.
+
+        Raises:
+            MustWait: clients have been asked to give back what stands against it. The request
+                keeps its place in the queues; it calls again when the gate has opened, or
+                `release` when it gives up.
+        """
+        wait: Gate | None = None
+        for mode, things in ((st.X, x), (st.WR, wr), (st.RD, rd)):
+            for thing, name in things:
+                lock = st.INDEX.get(name)
+                if lock is not None:
+                    gate = self._take(req, thing, lock, mode, alone)
+                elif name == "dn":
+                    gate = self._take_dentry(req, thing, mode)
+                else:
+                    continue
+                if wait is None:
+                    wait = gate
+        if wait is not None:
+            if req.locks is not None:
+                for intent in req.locks.inodes.values():
+                    intent.held = False
+            raise MustWait(wait)
+
+    def _take(self, req: Acquirer, inode: CInode, lock: int, mode: int, alone: bool) -> Gate | None:
+        """Take one lock; what to wait for if that cannot be."""
+        holds: Holds | None = req.locks
+        intent = None if holds is None else holds.inodes.get((inode, lock))
+        locks: InodeLocks | None = inode.locks
+        if intent is None:
+            if locks is None:
+                if mode == st.RD or not inode.caps:
+                    return None
+                locks = self.locks_of(inode)
+            elif not locks.queues[lock] and locks.fits(lock, mode, req.client):
+                if inode.is_dir and locks.loner != NOBODY and locks.state(lock) != st.EXCL:
+                    self.holds(req).untidy[inode] = None
+                return None
+            holds = self.holds(req)
+            intent = Intent(holds.ticket, req.client, mode, alone=alone)
+            holds.inodes[inode, lock] = intent
+            locks.enter(lock, intent)
+            self.eval(inode)
+        elif mode > intent.mode:
+            intent.mode = mode
+            self.eval(inode)
+        locks = inode.locks
+        assert locks is not None
+        if locks.may_have(lock, intent):
+            intent.held = True
+            return None
+        if lock == st.FILE and locks.recovery and self.rank.recovery is not None:
+            self.rank.recovery.prioritize(inode)
+        return self.gate(inode)
+
+    def _take_dentry(self, req: Acquirer, dn: CDentry, mode: int) -> Gate | None:
+        lock: DentryLock | None = dn.lock
+        if mode != st.X:
+            if lock is None:
+                return None
+            holds = self.holds(req)
+            mine = holds.dentries.get(dn)
+            return lock.gate if lock.is_taken_before(holds.ticket) and mine is None else None
+        if lock is None and not dn.leases:
+            return None
+        holds = self.holds(req)
+        intent = holds.dentries.get(dn)
+        if lock is None:
+            lock = dn.lock = DentryLock(self.rank.queue.gate())
+        if intent is None:
+            intent = holds.dentries[dn] = Intent(holds.ticket, req.client, st.X)
+            lock.enter(intent)
+            self.revoke_leases(dn)
+        if not dn.leases and lock.is_first(intent):
+            return None
+        return lock.gate
+
+    def release_writes(self, req: Acquirer) -> None:
+        """The change is made: leave what was taken to make it, keep what was taken to read.
+
+        Before the reply is made: so it brings the client what it may have afterwards.
+        """
+        holds: Holds | None = req.locks
+        if holds is not None and (holds.dentries or holds.inodes):
+            writes = [key for key, intent in holds.inodes.items() if intent.mode != st.RD]
+            self._leave(req, holds, writes)
+
+    def release(self, req: Acquirer) -> None:
+        """The request has done with its locks, or gives up: let others in, issue capabilities."""
+        holds: Holds | None = req.locks
+        if holds is None:
+            return
+        req.locks = None
+        self._leave(req, holds, list(holds.inodes))
+        for cap, seq in holds.releases.items():
+            if cap.last_sent == seq:
+                self.kick_later(cap)
+
+    def _leave(self, req: Acquirer, holds: Holds, keys: list[tuple[CInode, int]]) -> None:
+        untidy, holds.untidy = holds.untidy, {}
+        for key in keys:
+            inode, lock = key
+            locks: InodeLocks = inode.locks
+            locks.leave(lock, holds.inodes.pop(key))
+            untidy[inode] = None
+        for dn, intent in holds.dentries.items():
+            held: DentryLock = dn.lock
+            held.leave(intent)
+            held.gate.open()
+            if not held.queue:
+                dn.lock = None
+        holds.dentries.clear()
+        for inode in untidy:
+            self._tidy_up(inode, req.client)
+
+    def _tidy_up(self, inode: CInode, client: int) -> None:
+        """Evaluate locks that were left; grants to the client wait for its reply."""
+        cap = inode.caps.get(client) if inode.caps else None
+        if cap is not None:
+            cap.suppress += 1
+        self.eval(inode)
+        if cap is not None:
+            cap.suppress -= 1
+            if cap.wanted & ~cap.pending:
+                self.kick_later(cap)
+        left: InodeLocks | None = inode.locks
+        if left is not None and left.gate is not None:
+            left.gate.open()

@@ -1,0 +1,378 @@
+"""What clients say of their capabilities: what they have seen, want, give back and have changed.
+
+Behaviour: ceph/ceph, src/mds/Locker.cc (handle_client_caps, _do_cap_update, _update_cap_fields,
+process_request_cap_release, handle_client_cap_release, remove_client_cap) (Pacific)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from mdsdaemon.cephx.caps import MAY_WRITE
+from mdsdaemon.encoding import DecodeError
+from mdsdaemon.maps.mds_states import State
+from mdsdaemon.messages.client_caps import MClientCapRelease, MClientCaps
+from mdsdaemon.rank.errors import FsError
+from mdsdaemon.rank.locks.cap_fields import decode_xattrs, update_fields
+from mdsdaemon.rank.locks.capability import Capability, seq_before
+from mdsdaemon.rank.locks.inode_locks import KNOWN, NEEDED
+from mdsdaemon.rank.locks.max_size import MAX_SIZE, MaxSize
+from mdsdaemon.rank.mutation import Mutation
+from mdsdaemon.types.caps import Release
+from mdsdaemon.types.client_caps import (
+    CAP_ANY_FILE_WR,
+    CAP_FILE_BUFFER,
+    CAP_FILE_RD,
+    CAP_FILE_WR,
+    CAP_XATTR_EXCL,
+    ccap_string,
+)
+from mdsdaemon.types.client_ops import CapOp
+from mdsdaemon.types.inode import ClientWriteableRange
+
+if TYPE_CHECKING:
+    from mdsdaemon.rank.cache.inode import CInode
+    from mdsdaemon.rank.locks.acquire import Acquirer
+    from mdsdaemon.rank.session import Session
+    from mdsdaemon.rank.waiting import Gate
+
+MAX_EARLY = 65536
+"""Messages kept until the rank is active; a client that sends more is cut off."""
+
+_SERVING = (State.CLIENTREPLAY, State.ACTIVE, State.STOPPING)
+
+
+class CapFlush(MaxSize):
+    """See the module.
+
+    Attributes:
+        early: messages that wait for the rank to be active.
+        reconnect_dirty: by inode, what clients have said before that they will write back.
+        awaited: by inode, opens when a replayed request has made it.
+    """
+
+    def __init__(self, rank: Any) -> None:
+        super().__init__(rank)
+        self.early = 0
+        self.reconnect_dirty: dict[int, int] = {}
+        self.awaited: dict[int, Gate] = {}
+
+    # -- a client's message about one capability ----------------------------------------------
+
+    def handle_client_caps(self, msg: MClientCaps) -> None:
+        """A client confirms, asks, gives back, writes back."""
+        session = self.session_of(msg)
+        if session is None:
+            return
+        rank = self.rank
+        if rank.state not in _SERVING:
+            if msg.dirty and msg.tid and not session.have_completed_flush(msg.tid):
+                dirty = self.reconnect_dirty
+                if len(dirty) < MAX_EARLY:
+                    dirty[msg.ino] = dirty.get(msg.ino, 0) | msg.dirty
+            self._later(msg, lambda: self.handle_client_caps(msg))
+            return
+        counters = rank.counters.mds
+        counters.inc("handle_client_caps")
+        dirty_bits, op = msg.dirty, msg.op
+        if dirty_bits:
+            counters.inc("handle_client_caps_dirty")
+        if msg.tid and session.have_completed_flush(msg.tid):
+            session.send_when_safe(self._ack(msg, msg.cap_id), rank.mdlog.write_pos)
+            if op == CapOp.FLUSHSNAP:
+                return
+            dirty_bits = 0  # what it gives back with it still counts
+        self._trim_flushes(session, msg)
+        inode = rank.cache.get_inode(msg.ino)
+        if inode is None:
+            if rank.state == State.CLIENTREPLAY:
+                self._later(msg, lambda: self.handle_client_caps(msg), msg.ino)
+            return
+        self.note_barrier(msg.osd_epoch_barrier)
+        cap: Capability | None = inode.caps.get(session.client) if inode.caps else None
+        if cap is None or seq_before(msg.migrate_seq, cap.mseq):
+            rank.log.debug("no such capability: %s", msg)
+            return
+        if op == CapOp.FLUSHSNAP:
+            self._flush_snap(session, inode, cap, msg)
+        elif cap.cap_id == msg.cap_id:
+            self._update(session, inode, cap, msg, dirty_bits)
+
+    def _later(self, msg: Any, again: Any, ino: int = 0) -> None:
+        """Handle it once the rank is active, or (`ino`) the inode is made by a replayed request."""
+        if self.early >= MAX_EARLY:
+            con = msg.connection
+            if con is not None:
+                self.rank.log.warning("%d messages wait already; a client is cut off", self.early)
+                con.mark_down()
+            return
+        self.early += 1
+
+        def handle() -> None:
+            self.early -= 1
+            again()
+
+        gate = self.rank.active
+        if ino:
+            gate = self.awaited.setdefault(ino, self.rank.queue.gate())
+        gate.add(handle)
+
+    def _ack(self, msg: MClientCaps, cap_id: int) -> MClientCaps:
+        """The acknowledgement that what the message has brought is stored."""
+        barrier = self.rank.osd_epoch_barrier
+        if msg.op == CapOp.FLUSHSNAP:
+            self.rank.counters.mds.inc("ceph_cap_op_flushsnap_ack")
+            ack = MClientCaps(
+                CapOp.FLUSHSNAP_ACK, msg.ino, dirty=msg.dirty, osd_epoch_barrier=barrier
+            )
+        else:
+            self.rank.counters.mds.inc("ceph_cap_op_flush_ack")
+            ack = MClientCaps(
+                CapOp.FLUSH_ACK,
+                msg.ino,
+                0,
+                cap_id,
+                msg.seq,
+                0,
+                msg.caps,
+                0,
+                msg.dirty,
+                osd_epoch_barrier=barrier,
+            )
+        ack.snap_follows = msg.snap_follows if msg.op == CapOp.FLUSHSNAP else 0
+        ack.tid = msg.tid
+        ack.oldest_flush_tid = msg.oldest_flush_tid
+        return ack
+
+    def _trim_flushes(self, session: Session, msg: MClientCaps) -> None:
+        if not msg.oldest_flush_tid:
+            return
+        rank = self.rank
+        most = rank.config.get_int("mds_max_completed_flushes")
+        if session.trim_completed_flushes(msg.oldest_flush_tid):
+            rank.mdlog.begin().sessions.add(session.client)
+            if len(session.info.completed_flushes) * 2 < most:
+                session.num_trim_flushes_warnings = 0
+        elif len(session.info.completed_flushes) >= most << session.num_trim_flushes_warnings:
+            session.num_trim_flushes_warnings += 1
+            rank.services.clog.warn(
+                f"client.{session.client} does not advance its oldest_flush_tid"
+                f" ({msg.oldest_flush_tid}), {len(session.info.completed_flushes)}"
+                " completed flushes recorded in session"
+            )
+
+    def note_barrier(self, epoch: int) -> None:
+        """A client has seen this OSD map, and others may not go on without it."""
+        if epoch > self.rank.osd_epoch_barrier:
+            self.rank.set_osd_epoch_barrier(epoch)
+
+    def _flush_snap(
+        self, session: Session, inode: CInode, cap: Capability, msg: MClientCaps
+    ) -> None:
+        """What a file was in a snapshot: while there are none, it is gone already."""
+        snaps = self.rank.snaps
+        cap.follows = snaps.newest_seq(inode)
+        if msg.dirty:
+            session.send(self._ack(msg, 0))
+
+    def _update(
+        self, session: Session, inode: CInode, cap: Capability, msg: MClientCaps, dirty: int
+    ) -> None:
+        self.confirm(cap, msg.seq, msg.caps)
+        if msg.wanted != cap.wanted:
+            self._set_wanted(inode, cap, msg.wanted, msg.issue_seq)
+        ack = self._ack(msg, cap.cap_id) if dirty else None
+        try:
+            end = self._write_back(session, inode, cap, msg, dirty)
+        except DecodeError as exc:
+            self._bad_message(msg, str(exc))
+            end = None
+        if ack is not None:
+            if end is None:
+                session.send(ack)
+            else:
+                session.send_when_safe(ack, end)
+        self.eval(inode)
+        if end is None and not cap.last_sent and cap.pending & (CAP_FILE_WR | CAP_FILE_BUFFER):
+            self.share_max_size(inode, cap)
+
+    def _bad_message(self, msg: Any, why: str) -> None:
+        self.rank.log.warning("%s from %s: %s", msg, msg.source, why)
+        if msg.connection is not None:
+            msg.connection.mark_down()
+
+    def _set_wanted(self, inode: CInode, cap: Capability, wanted: int, issue_seq: int) -> None:
+        """The client's wishes; those from before it saw the newest reply only add to them."""
+        if issue_seq == cap.last_issue:
+            cap.wanted = wanted
+        elif wanted & ~cap.wanted:
+            cap.wanted |= wanted
+        else:
+            return
+        locks = inode.locks
+        if (
+            locks is not None
+            and locks.recovery != KNOWN
+            and cap.wanted & (CAP_FILE_RD | CAP_FILE_WR)
+            and self.rank.recovery is not None
+        ):
+            self.rank.recovery.prioritize(inode)
+
+    def _write_back(
+        self, session: Session, inode: CInode, cap: Capability, msg: MClientCaps, dirty: int
+    ) -> int | None:
+        """Journal what the client has changed, and how far it may write; where that ends.
+
+        None: there is nothing to do, or the client may not.
+        """
+        client = session.client
+        stored = inode.inode
+        grow = new_max = 0
+        change_max = False
+        if inode.is_file:
+            held = stored.client_ranges.get(client)
+            old_max = 0 if held is None else held.last
+            if (cap.issued | cap.wanted) & CAP_ANY_FILE_WR:
+                asked = msg.max_size if msg.max_size > old_max else msg.size
+                new_max = max(self.new_max_size(stored, min(asked, MAX_SIZE)), old_max)
+                grow = new_max > old_max
+                change_max = bool(grow)
+            else:
+                change_max = held is not None
+            if grow and not self._may_grow(inode, client):
+                locks = self.locks_of(inode)
+                locks.max_size = max(locks.max_size, new_max if msg.max_size > old_max else 1)
+                change_max = grow = False
+        if (not dirty and not change_max) or self.rank.read_only:
+            return None
+        try:
+            session.check_access(inode, MAY_WRITE, msg.caller_uid, msg.caller_gid)
+        except FsError as exc:
+            self.rank.log.info("%s is dropped: %s", msg, exc)
+            return None
+        xattrs = None
+        if dirty & CAP_XATTR_EXCL and msg.middle and msg.xattr_version > stored.xattr_version:
+            xattrs = decode_xattrs(msg.middle)
+        # a new range is not even for the client before it is safe
+        mut = Mutation(self.rank, "cap update", stamp=self.rank.now(), client=0 if grow else client)
+        was_safe = inode.pos <= self.rank.mdlog.safe_pos
+        mut.inode(inode)
+        if dirty:
+            con = session.connection
+            update_fields(inode, msg, dirty, 0 if con is None else con.features)
+        if xattrs is not None:
+            inode.xattrs = xattrs
+            stored.xattr_version = cap.xattr_version = msg.xattr_version
+        if change_max:
+            if new_max:
+                if was_safe:
+                    cap.safe_max = old_max
+                stored.client_ranges[client] = ClientWriteableRange(0, new_max, inode.first - 1)
+                cap.writeable = True
+            else:
+                del stored.client_ranges[client]
+                cap.writeable = False
+        if dirty and msg.oldest_flush_tid:
+            self.rank.sessions.note_flush(mut, session, msg.tid, msg.oldest_flush_tid)
+        end = mut.submit()
+        if grow:
+            self.share_when_safe(inode, end)
+        return end
+
+    # -- capabilities given back ---------------------------------------------------------------
+
+    def process_releases(
+        self, session: Session, releases: Iterable[Release], req: Acquirer | None = None
+    ) -> None:
+        """Capabilities and leases that a client gives back with a request, before that is tried.
+
+        Args:
+            req: the request: grants are withheld until it is answered.
+        """
+        for item in releases:
+            inode = self.rank.cache.get_inode(item.ino)
+            if inode is None:
+                continue
+            if item.dname:
+                dn = self.find_dentry(inode, item.dname)
+                lease = dn.leases.get(session.client) if dn is not None and dn.leases else None
+                if lease is not None:
+                    self.drop_lease(lease)
+            cap: Capability | None = inode.caps.get(session.client) if inode.caps else None
+            if cap is None or cap.cap_id != item.cap_id or seq_before(item.mseq, cap.mseq):
+                continue
+            self.rank.counters.mds.inc("process_request_cap_release")
+            self.confirm(cap, item.seq, item.caps)
+            self._set_wanted(inode, cap, item.wanted, item.issue_seq)
+            if req is None:
+                self.eval(inode)
+                continue
+            cap.suppress += 1
+            self.eval(inode)
+            cap.suppress -= 1
+            self.holds(req).releases[cap] = cap.last_sent
+
+    def handle_client_cap_release(self, msg: MClientCapRelease) -> None:
+        """A client gives capabilities back altogether."""
+        session = self.session_of(msg)
+        if self.rank.state not in _SERVING:
+            self._later(msg, lambda: self.handle_client_cap_release(msg))
+            return
+        if session is None:
+            return
+        self.rank.counters.mds.inc("handle_client_cap_release")
+        self.note_barrier(msg.osd_epoch_barrier)
+        for item in msg.caps:
+            inode = self.rank.cache.get_inode(item.ino)
+            if inode is None:
+                continue
+            cap: Capability | None = inode.caps.get(session.client) if inode.caps else None
+            if cap is None or cap.cap_id != item.cap_id or seq_before(item.migrate_seq, cap.mseq):
+                continue
+            if item.seq != cap.last_issue:
+                cap.forget_revokes(item.seq)
+                if not cap.revoking:
+                    self._not_revoking(cap)
+                self.eval(inode)
+            else:
+                self.remove_cap(cap)
+        session.notify_cap_release(len(msg.caps))
+
+    def remove_cap(self, cap: Capability, *, kill: bool = False) -> None:
+        """The client has the capability no more.
+
+        Args:
+            kill: it did not give it back: what it has written has to be found out.
+        """
+        inode, client = cap.inode, cap.client
+        notable = cap.notable or inode.is_dir
+        self.forget_cap(cap)
+        self.drop_file_locks(inode, client)
+        if notable:
+            if client in inode.inode.client_ranges and (inode.inode.nlink or inode.caps):
+                if kill:
+                    locks = self.locks_of(inode)
+                    if locks.recovery == KNOWN:
+                        locks.recovery = NEEDED
+                elif not self.rank.read_only:
+                    self.check_max_size(inode)
+            self.eval(inode)
+        elif inode.locks is not None:
+            self.eval(inode)
+        if inode.caps is None and inode.is_stray:
+            self.rank.strays.eval_stray(inode)
+
+    def drop_file_locks(self, inode: CInode, client: int) -> None:
+        """The client has the file no more: advisory locks neither."""
+
+    def describe(self, inode: CInode) -> str:
+        """What clients have of the inode, for logs."""
+        parts = [
+            f"client.{cap.client} {ccap_string(cap.pending)}/{ccap_string(cap.issued)}"
+            f"/{ccap_string(cap.wanted)}"
+            for cap in (inode.caps or {}).values()
+        ]
+        if inode.locks is not None:
+            parts.append(str(inode.locks))
+        return "; ".join(parts)

@@ -1,0 +1,390 @@
+"""The four locks of one inode: where they are, and where they go next.
+
+A model without I/O. It is told who holds which capabilities and what they wish for, and which
+requests of the server wait for a lock; `evaluate` moves the locks as far as they can go. What
+clients may hold then is `anybody`, and `loner_allowed` for the loner: whoever holds more has to be
+asked to give it back, after which `evaluate` comes again.
+
+Requests wait in the order of their tickets. The first in a lock's queue decides where the lock
+goes, so that new capabilities against it are not issued; without any, the wishes of clients decide.
+
+Behaviour: ceph/ceph, src/mds/Locker.cc (eval, eval_gather, simple_eval, file_eval),
+src/mds/CInode.cc (choose_ideal_loner, try_drop_loner) (Pacific)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from mdsdaemon.rank.locks import lock_states as st
+from mdsdaemon.types.client_caps import (
+    CAP_ANY_WR,
+    CAP_FILE_RD,
+    CAP_GBUFFER,
+    CAP_GEXCL,
+    CAP_GRD,
+    CAP_GWR,
+    CAP_SFILE,
+)
+
+if TYPE_CHECKING:
+    from mdsdaemon.rank.waiting import Gate
+
+NOBODY = -1
+
+# Whether the size has to be found out from the objects.
+KNOWN = 0
+NEEDED = 1
+RUNNING = 2
+
+_WRITES = CAP_GEXCL | CAP_GWR | CAP_GBUFFER
+_MAX_STEPS = 64
+
+
+class Holder(Protocol):
+    """A client's capability, as far as the locks ask.
+
+    Attributes:
+        issued: bits that the client may have. wanted: bits that it wishes for.
+        stale: the client is silent: its wishes do not count.
+    """
+
+    @property
+    def issued(self) -> int: ...
+    @property
+    def wanted(self) -> int: ...
+    @property
+    def stale(self) -> bool: ...
+
+
+class Intent:
+    """A request that takes a lock, or waits for it.
+
+    Attributes:
+        ticket: the lower, the earlier it is served.
+        client: for whom.
+        mode: RD, WR or X of `lock_states`.
+        alone: reading, it does not put up with what a loner has buffered.
+        held: it has the lock.
+    """
+
+    __slots__ = ("alone", "client", "held", "mode", "ticket")
+
+    def __init__(self, ticket: int, client: int, mode: int, *, alone: bool = False) -> None:
+        self.ticket = ticket
+        self.client = client
+        self.mode = mode
+        self.alone = alone
+        self.held = False
+
+    def bears(self, other: Intent) -> bool:
+        """Whether both may have the lock at a time."""
+        return self.mode == other.mode and self.mode != st.X
+
+
+class InodeLocks:
+    """See the module.
+
+    Args:
+        is_dir: of a directory; a client that is alone in it is the loner, whatever it wishes.
+        delegation: a directory where a subtree begins: it never has a loner, and entries are
+            changed while the lock is in MIX.
+
+    Attributes:
+        loner: the client that is treated as the only one interested, or NOBODY.
+        want_loner: who should be; the loner may have to give something back before that.
+        anybody, loner_allowed: bits that may be held now.
+        recovery: KNOWN, NEEDED or RUNNING.
+        recover_now: set by `evaluate`: the recovery is to be started.
+        max_size: a maximum size that a client has asked for and that waits for the file lock.
+        gate: opens when something has changed; None: nobody has asked for it.
+    """
+
+    __slots__ = (
+        "_states",
+        "_wished",
+        "anybody",
+        "delegation",
+        "gate",
+        "is_dir",
+        "loner",
+        "loner_allowed",
+        "max_size",
+        "queues",
+        "recover_now",
+        "recovery",
+        "want_loner",
+    )
+
+    def __init__(self, *, is_dir: bool = False, delegation: bool = False) -> None:
+        self.is_dir = is_dir
+        self.delegation = delegation
+        self.loner = self.want_loner = NOBODY
+        self._states = [st.SYNC] * 8
+        self._wished = (0, 0, 0, 0, 0)
+        self.anybody = self.loner_allowed = st.ALLOWED_AT_REST
+        self.queues: list[list[Intent]] = [[], [], [], []]
+        self.recovery = KNOWN
+        self.recover_now = False
+        self.max_size = 0
+        self.gate: Gate | None = None
+
+    # -- what is ------------------------------------------------------------------------------
+
+    def state(self, lock: int) -> int:
+        """Where the lock is, or comes from."""
+        return self._states[2 * lock]
+
+    def target(self, lock: int) -> int:
+        """Where the lock is, or goes."""
+        return self._states[2 * lock + 1]
+
+    def is_stable(self, lock: int) -> bool:
+        return self._states[2 * lock] == self._states[2 * lock + 1]
+
+    @property
+    def target_loner(self) -> int:
+        """The loner, if it is to stay so."""
+        return self.loner if self.loner == self.want_loner else NOBODY
+
+    def allowed_for(self, client: int) -> int:
+        """Bits that this client may hold."""
+        return self.loner_allowed if client == self.loner else self.anybody
+
+    def at_rest(self) -> bool:
+        """Nothing here differs from an inode that has no such object."""
+        return (
+            self.loner == NOBODY
+            and self.want_loner == NOBODY
+            and self.recovery == KNOWN
+            and not self.max_size
+            and not any(self._states)
+            and not any(self.queues)
+        )
+
+    def name(self, lock: int) -> str:
+        """The state in words."""
+        return st.name_of(self.state(lock), self.target(lock))
+
+    # -- requests of the server ---------------------------------------------------------------
+
+    def enter(self, lock: int, intent: Intent) -> None:
+        """A request wants the lock."""
+        queue = self.queues[lock]
+        at = len(queue)
+        while at and queue[at - 1].ticket > intent.ticket:
+            at -= 1
+        queue.insert(at, intent)
+
+    def leave(self, lock: int, intent: Intent) -> None:
+        """A request has done with the lock."""
+        self.queues[lock].remove(intent)
+
+    def may_have(self, lock: int, intent: Intent) -> bool:
+        """Whether a request that has entered may have the lock now."""
+        for other in self.queues[lock]:
+            if other is intent:
+                continue
+            if (other.held or other.ticket < intent.ticket) and not intent.bears(other):
+                return False
+        return self.fits(lock, intent.mode, intent.client)
+
+    def fits(self, lock: int, mode: int, client: int) -> bool:
+        """Whether the lock is where a request for this client can have it."""
+        state = self._states[2 * lock]
+        if state != self._states[2 * lock + 1]:
+            return False
+        if lock == st.FILE:
+            if mode == st.WR and self.delegation:
+                return state == st.MIX
+            if self.recovery == RUNNING and state != st.MIX:
+                return False
+        return st.can_take(lock, state, mode, client == self.loner)
+
+    def may_grow(self, client: int) -> bool:
+        """Whether the maximum size of the file may be raised for this client now.
+
+        Also while the loner is asked to give back what it has: it may be waiting for just this.
+        """
+        state, target = self._states[0], self._states[1]
+        if state == target:
+            return st.can_take(st.FILE, state, st.WR, client == self.loner)
+        return client == self.loner and (state == st.EXCL or target == st.EXCL)
+
+    # -- moves --------------------------------------------------------------------------------
+
+    def set_state(self, lock: int, state: int, target: int | None = None) -> None:
+        """Put a lock into a state, or on its way from there to another."""
+        self._states[2 * lock] = state
+        self._states[2 * lock + 1] = state if target is None else target
+        self.anybody = st.allowed(st.ANYBODY, self._states)
+        self.loner_allowed = st.allowed(st.LONER, self._states)
+
+    def evaluate(self, caps: Mapping[int, Holder], *, read_only: bool = False) -> bool:
+        """Move the locks as far as they go; whether anything has changed.
+
+        Args:
+            caps: by client.
+            read_only: nothing may be changed: all go to SYNC.
+        """
+        changed = self.choose_loner(caps, read_only=read_only)
+        self._sum_up(caps)
+        for _ in range(_MAX_STEPS):
+            moved = False
+            for lock in st.LOCKS:
+                if self._step(lock, read_only):
+                    moved = True
+            if self.loner != self.want_loner and self._drop_loner(caps):
+                self.loner = self.want_loner
+                moved = True
+                self._sum_up(caps)
+            if not moved:
+                return changed
+            changed = True
+        raise AssertionError(f"the locks do not settle: {self}")
+
+    def choose_loner(self, caps: Mapping[int, Holder], *, read_only: bool = False) -> bool:
+        """See who should be the loner; whether the loner has changed."""
+        want = NOBODY
+        if not read_only and not self.delegation:
+            for client, cap in caps.items():
+                if (self.is_dir or cap.wanted & (CAP_ANY_WR | CAP_FILE_RD)) and not cap.stale:
+                    if want != NOBODY:
+                        want = NOBODY
+                        break
+                    want = client
+        self.want_loner = want
+        if self.loner == want or not self._drop_loner(caps):
+            return False
+        self.loner = want
+        return True
+
+    def _drop_loner(self, caps: Mapping[int, Holder]) -> bool:
+        """Whether there is no loner, or one that has nothing but what everybody may have."""
+        if self.loner == NOBODY:
+            return True
+        cap = caps.get(self.loner)
+        return cap is None or not cap.issued & ~self.anybody
+
+    def _sum_up(self, caps: Mapping[int, Holder]) -> None:
+        loner_issued = other_issued = loner_wanted = other_wanted = alive = 0
+        for client, cap in caps.items():
+            stale = cap.stale
+            if client == self.loner:
+                loner_issued |= cap.issued
+                if not stale:
+                    loner_wanted |= cap.wanted
+            else:
+                other_issued |= cap.issued
+                if not stale:
+                    other_wanted |= cap.wanted
+            alive += not stale
+        self._wished = (loner_issued, other_issued, loner_wanted, other_wanted, alive)
+
+    def _step(self, lock: int, read_only: bool) -> bool:
+        at = 2 * lock
+        state, target = self._states[at], self._states[at + 1]
+        if state != target:
+            if not self._gathered(lock, target):
+                return False
+            self.set_state(lock, target)
+            return True
+        goal = self._goal(lock, state, read_only)
+        if goal == state:
+            if lock == st.FILE and self.recovery == NEEDED:
+                self._recover()
+            return False
+        self.set_state(lock, state, goal)
+        return True
+
+    def _gathered(self, lock: int, target: int) -> bool:
+        """Whether nobody holds anything against the new state."""
+        loner_issued, other_issued = self._wished[:2]
+        shift, mask = st.SHIFT[lock], st.MASK[lock]
+        if (other_issued >> shift & mask) & ~st.ANYBODY[lock][target][target]:
+            return False
+        if (loner_issued >> shift & mask) & ~st.LONER[lock][target][target]:
+            return False
+        for intent in self.queues[lock]:
+            if intent.held:
+                is_loner = intent.client == self.loner
+                if not st.can_take(lock, target, intent.mode, is_loner):
+                    return False
+        if lock == st.FILE and self.recovery != KNOWN:
+            if self.recovery == NEEDED:
+                self._recover()
+            return False
+        return True
+
+    def _recover(self) -> None:
+        self.recovery = RUNNING
+        self.recover_now = True
+
+    def _goal(self, lock: int, state: int, read_only: bool) -> int:
+        """Where a lock that stands still should be."""
+        queue = self.queues[lock]
+        if queue:
+            return self._goal_of(lock, state, queue[0])
+        if read_only:
+            return st.SYNC
+        return self._file_goal(state) if lock == st.FILE else self._simple_goal(lock, state)
+
+    def _goal_of(self, lock: int, state: int, intent: Intent) -> int:
+        if lock == st.FILE and intent.mode == st.WR and self.delegation:
+            return st.MIX
+        if st.can_take(lock, state, intent.mode, intent.client == self.loner):
+            return state
+        if intent.mode != st.RD:
+            return st.LOCK
+        if (
+            lock == st.FILE
+            and state == st.EXCL
+            and self.target_loner != NOBODY
+            and not self.is_dir
+            and not intent.alone
+        ):
+            return st.XSYN
+        return st.SYNC
+
+    def _simple_goal(self, lock: int, state: int) -> int:
+        wanted = (self._wished[2] | self._wished[3]) >> st.SHIFT[lock] & st.MASK[lock]
+        if self.target_loner != NOBODY and wanted & CAP_GEXCL:
+            return st.EXCL
+        if not wanted & CAP_GEXCL or state == st.EXCL:
+            return st.SYNC
+        # several wish to be alone with it: it stays where the last request has left it
+        return state
+
+    def _file_goal(self, state: int) -> int:
+        loner_issued, _, loner_wanted, other_wanted, alive = self._wished
+        loner_wanted >>= CAP_SFILE
+        other_wanted >>= CAP_SFILE
+        wanted = loner_wanted | other_wanted
+        target_loner = self.target_loner
+        if state == st.EXCL:
+            if self.is_dir:
+                lost = alive > 1 or target_loner == NOBODY
+            else:
+                lost = not (loner_wanted | loner_issued >> CAP_SFILE) & _WRITES
+            if not lost and not other_wanted & (CAP_GEXCL | CAP_GWR | CAP_GRD):
+                return st.EXCL
+            return st.MIX if wanted & CAP_GWR else st.SYNC
+        if target_loner != NOBODY and (self.is_dir or wanted & _WRITES):
+            return st.EXCL
+        if wanted & CAP_GWR:
+            return st.MIX if target_loner == NOBODY else state
+        if state == st.MIX and self.delegation:
+            return st.MIX
+        return st.SYNC
+
+    def __str__(self) -> str:
+        parts = [f"{name} {self.name(lock)}" for lock, name in enumerate(st.LOCK_NAMES)]
+        if self.loner != NOBODY or self.want_loner != NOBODY:
+            parts.append(f"loner {self.loner} ({self.want_loner})")
+        waiting = [len(queue) for queue in self.queues]
+        if any(waiting):
+            parts.append(f"waiting {waiting}")
+        if self.recovery != KNOWN:
+            parts.append("recovering")
+        return ", ".join(parts)

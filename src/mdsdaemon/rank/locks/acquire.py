@@ -171,54 +171,59 @@ class LockTaker(Leases):
             return None
         return lock.gate
 
-    def release_writes(self, req: Acquirer) -> None:
-        """The change is made: leave what was taken to make it, keep what was taken to read.
-
-        Before the reply is made: so it brings the client what it may have afterwards.
-        """
-        holds: Holds | None = req.locks
-        if holds is not None and (holds.dentries or holds.inodes):
-            writes = [key for key, intent in holds.inodes.items() if intent.mode != st.RD]
-            self._leave(req, holds, writes)
-
     def release(self, req: Acquirer) -> None:
-        """The request has done with its locks, or gives up: let others in, issue capabilities."""
+        """The request has done with its locks, or gives up: let others in, issue capabilities.
+
+        Called before the reply is made: so that brings the client what it may have after the
+        change. What was taken to read is left after the reply, since it is told what it has read.
+        """
         holds: Holds | None = req.locks
         if holds is None:
             return
         req.locks = None
-        self._leave(req, holds, list(holds.inodes))
-        for cap, seq in holds.releases.items():
-            if cap.last_sent == seq:
-                self.kick_later(cap)
-
-    def _leave(self, req: Acquirer, holds: Holds, keys: list[tuple[CInode, int]]) -> None:
-        untidy, holds.untidy = holds.untidy, {}
-        for key in keys:
-            inode, lock = key
-            locks: InodeLocks = inode.locks
-            locks.leave(lock, holds.inodes.pop(key))
-            untidy[inode] = None
+        client = req.client
         for dn, intent in holds.dentries.items():
             held: DentryLock = dn.lock
             held.leave(intent)
             held.gate.open()
             if not held.queue:
                 dn.lock = None
-        holds.dentries.clear()
-        for inode in untidy:
-            self._tidy_up(inode, req.client)
-
-    def _tidy_up(self, inode: CInode, client: int) -> None:
-        """Evaluate locks that were left; grants to the client wait for its reply."""
-        cap = inode.caps.get(client) if inode.caps else None
-        if cap is not None:
+        writes = [key for key, intent in holds.inodes.items() if intent.mode != st.RD]
+        for inode in self._leave(holds, writes):
+            cap = inode.caps.get(client) if inode.caps else None
+            if cap is None:
+                self._tidy_up(inode)
+                continue
             cap.suppress += 1
-        self.eval(inode)
-        if cap is not None:
+            self._tidy_up(inode)
             cap.suppress -= 1
             if cap.wanted & ~cap.pending:
                 self.kick_later(cap)
-        left: InodeLocks | None = inode.locks
-        if left is not None and left.gate is not None:
-            left.gate.open()
+        if holds.inodes or holds.untidy or holds.releases:
+            self.rank.queue.push(lambda: self._finish(holds))
+
+    def _finish(self, holds: Holds) -> None:
+        """The reply is made."""
+        untidy = holds.untidy
+        untidy.update(self._leave(holds, list(holds.inodes)))
+        for inode in untidy:
+            self._tidy_up(inode)
+        for cap, seq in holds.releases.items():
+            if cap.last_sent == seq:
+                self.kick_later(cap)
+
+    def _leave(self, holds: Holds, keys: list[tuple[CInode, int]]) -> dict[CInode, None]:
+        """Leave these locks; their inodes."""
+        left: dict[CInode, None] = {}
+        for key in keys:
+            inode, lock = key
+            locks: InodeLocks = inode.locks
+            locks.leave(lock, holds.inodes.pop(key))
+            left[inode] = None
+        return left
+
+    def _tidy_up(self, inode: CInode) -> None:
+        self.eval(inode)
+        locks: InodeLocks | None = inode.locks
+        if locks is not None and locks.gate is not None:
+            locks.gate.open()

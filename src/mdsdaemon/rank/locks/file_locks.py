@@ -26,6 +26,7 @@ from mdsdaemon.types.client_locks import (
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
+    from mdsdaemon.types.client_args import FilelockArgs
 
 FILE_LOCKS = "file_locks"
 """The key in `CInode.extra`."""
@@ -56,15 +57,11 @@ class FileLocks(CapFlush):
         super().__init__(rank)
         self.wait_graph = WaitGraph()
 
-    def set_file_lock(
-        self, req: Any, inode: CInode, rule: int, lock: FileLock, *, wait: bool
-    ) -> None:
+    def set_file_lock(self, req: Any, inode: CInode, args: FilelockArgs) -> None:
         """Take or give back an advisory lock, or stop waiting for one.
 
         Args:
             req: the request; its `flock_waited` is set when it has waited.
-            rule: LOCK_FCNTL, LOCK_FLOCK, LOCK_FCNTL_INTR or LOCK_FLOCK_INTR.
-            wait: until others have given it back.
 
         Raises:
             MustWait: until others have given back what stands in the way; try again then.
@@ -72,6 +69,7 @@ class FileLocks(CapFlush):
                 client does not wait any more; EOPNOTSUPP: no such kind; EINVAL: no such type;
                 ENOLCK: too many.
         """
+        rule, lock = args.rule, lock_of(req.client, args)
         interrupt = rule in (LOCK_FCNTL_INTR, LOCK_FLOCK_INTR)
         if rule not in (LOCK_FCNTL, LOCK_FLOCK, LOCK_FCNTL_INTR, LOCK_FLOCK_INTR):
             raise FsError(errno.EOPNOTSUPP, f"kind {rule} of a file lock")
@@ -90,7 +88,7 @@ class FileLocks(CapFlush):
             raise FsError(errno.ENOLCK, "too many ranges are locked")
         if table.add(lock):
             return
-        if not wait:
+        if not args.wait:
             raise FsError(errno.EWOULDBLOCK)
         if not req.flock_waited and table.is_deadlock(lock):
             raise FsError(errno.EDEADLK)
@@ -98,19 +96,20 @@ class FileLocks(CapFlush):
         req.flock_waited = True
         raise MustWait(locks.gate)
 
-    def get_file_lock(self, req: Any, inode: CInode, rule: int, lock: FileLock) -> FileLock:
+    def get_file_lock(self, client: int, inode: CInode, args: FilelockArgs) -> FileLock:
         """The lock that stands in the way of one like this; type LOCK_UNLOCK: none does.
 
         Raises:
             FsError: EINVAL: no such kind.
         """
+        rule = args.rule
         if rule not in (LOCK_FCNTL, LOCK_FLOCK):
             raise FsError(errno.EINVAL, f"kind {rule} of a file lock")
         locks = self.file_locks(inode)
         table = None
         if locks is not None:
             table = locks.fcntl if rule == LOCK_FCNTL else locks.flock
-        return (table or FileLockTable()).look(lock)
+        return (table or FileLockTable()).look(lock_of(client, args))
 
     def file_locks(self, inode: CInode) -> InodeFileLocks | None:
         """The advisory locks of an inode; None: there are none."""
@@ -141,3 +140,8 @@ class FileLocks(CapFlush):
         if held or waiting != len(locks.fcntl.waiting) + len(locks.flock.waiting):
             locks.gate.open()
         self._tidy(inode, locks)
+
+
+def lock_of(client: int, args: FilelockArgs) -> FileLock:
+    """The lock that a request is about."""
+    return FileLock(args.start, args.length, client, args.owner, args.pid, args.type)

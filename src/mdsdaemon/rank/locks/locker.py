@@ -37,11 +37,6 @@ class Locker(Reconnect):
         self.expire_leases()
         self.remind()
 
-    def note_changed(self, inode: CInode) -> None:
-        """An inode was changed: those who hold capabilities are told, as far as they must be."""
-        if inode.caps is not None:
-            self.eval(inode)
-
     def rejournal_open_files(self, segment: LogSegment) -> None:
         """The segment is to be forgotten: which of its files are open need not be.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mdsdaemon.encoding import decode
+from mdsdaemon.encoding import DecodeError, decode
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.client_caps import CapPeer, MClientCaps
 from mdsdaemon.rank.locks import lock_states as st
@@ -54,8 +54,6 @@ class Reconnect(Silent):
         Returns:
             False: the inode is not in the cache; the claim is kept. Call again when it is there.
 
-        Raises:
-            DecodeError: the advisory locks in it are malformed.
         """
         inode = self.rank.cache.get_inode(ino)
         if inode is None:
@@ -71,7 +69,6 @@ class Reconnect(Silent):
 
     def _take_claim(self, inode: CInode, session: Session, claim: CapReconnect) -> Capability:
         body = claim.body
-        locks = decode(ReconnectLocks, body.flocks) if body.flocks else None
         cap: Capability | None = inode.caps.get(session.client) if inode.caps else None
         if cap is not None:
             cap.issue(cap.pending | body.issued)
@@ -85,13 +82,21 @@ class Reconnect(Silent):
             cap.reset_seq()
             cap.writeable = session.client in inode.inode.client_ranges
         cap.last_issue_stamp = self.rank.host.wall()
-        if locks is not None:
-            held = self._file_locks(inode)
-            held.fcntl.restore(_of(session.client, locks.fcntl))
-            held.flock.restore(_of(session.client, locks.flock))
-            self._tidy(inode, held)
+        if body.flocks:
+            self._restore_file_locks(inode, session, body.flocks)
         self.choose_states(inode)
         return cap
+
+    def _restore_file_locks(self, inode: CInode, session: Session, data: bytes) -> None:
+        try:
+            locks = decode(ReconnectLocks, data)
+        except DecodeError as exc:
+            self.rank.log.warning("%s claims malformed file locks: %s", session, exc)
+            return
+        held = self._file_locks(inode)
+        held.fcntl.restore(_of(session.client, locks.fcntl))
+        held.flock.restore(_of(session.client, locks.flock))
+        self._tidy(inode, held)
 
     def choose_states(self, inode: CInode) -> None:
         """Put the locks into the states in which clients can have what they claim."""
@@ -120,29 +125,29 @@ class Reconnect(Silent):
     def issue_new_caps(
         self, inode: CInode, session: Session, mode: int, wanted: int | None = None
     ) -> Capability | None:
-        """See `CapIssuer`. None: a replayed request has made the inode: the client has claimed
-        what it has of it (`try_reconnect_cap`).
+        """See `CapIssuer`. Of what a replayed request makes, the client has what it claims; None:
+        it claims nothing.
         """
-        if self.rank.state == State.CLIENTREPLAY and not inode.inode.version:
-            return None
-        return super().issue_new_caps(inode, session, mode, wanted)
+        if self.rank.state != State.CLIENTREPLAY or inode.inode.version:
+            return super().issue_new_caps(inode, session, mode, wanted)
+        self.take_claims(inode)
+        return inode.caps.get(session.client) if inode.caps else None
 
-    def try_reconnect_cap(self, inode: CInode, session: Session) -> None:
-        """A replayed request has made an inode, or found it: what the client claims of it counts.
+    def take_claims(self, inode: CInode) -> None:
+        """A replayed request has made an inode that clients claim capabilities of."""
+        for session, claim in self.claims.pop(inode.ino, {}).items():
+            if self.rank.sessionmap.get_session(session.client) is session:
+                self._take_claim(inode, session, claim)
+        gate = self.awaited.pop(inode.ino, None)
+        if gate is not None:
+            gate.open()
 
-        Raises:
-            DecodeError: the advisory locks in the claim are malformed.
-        """
-        ino = inode.ino
-        claims = self.claims.get(ino)
-        claim = None if claims is None else claims.pop(session, None)
-        if not claims:
-            self.claims.pop(ino, None)
-        if claim is not None:
-            self._take_claim(inode, session, claim)
-            gate = self.awaited.pop(ino, None)
-            if gate is not None:
-                gate.open()
+    def note_changed(self, inode: CInode) -> None:
+        """An inode was changed: those who hold capabilities are told, as far as they must be."""
+        if self.claims and inode.ino in self.claims:
+            self.take_claims(inode)
+        if inode.caps is not None:
+            self.eval(inode)
 
     # -- the rank is active --------------------------------------------------------------------
 

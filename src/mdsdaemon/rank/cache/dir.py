@@ -5,7 +5,7 @@ Behaviour: ceph/ceph, src/mds/CDir.h (Pacific)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
@@ -36,6 +36,8 @@ class CDir:
         dirty_items: by key, the dentries that the object in RADOS lacks.
         committing_items: those of the store under way.
         stale_keys: what the object has and nobody sees any more, to be removed; None: nothing.
+        listing: the dentries of the head in the order of readdir, for as long as names neither
+            come nor go. Kept by the server.
         segment: that of the first change not stored; None: clean.
         committing_segment: that of the first change that the store under way has.
         new: it has no object in RADOS yet.
@@ -62,6 +64,7 @@ class CDir:
     dirty_items: dict[str, CDentry] = field(factory=dict)
     committing_items: dict[str, CDentry] = field(factory=dict)
     stale_keys: set[str] | None = None
+    listing: Any = None
     segment: LogSegment | None = None
     committing_segment: LogSegment | None = None
     new: bool = False
@@ -122,6 +125,7 @@ class CDir:
         """Put a new dentry in."""
         if dn.last == NOSNAP:
             self.items[dn.name] = dn
+            self.listing = None
         else:
             olds = self.snap_items.setdefault(dn.name, [])
             olds.append(dn)
@@ -132,6 +136,7 @@ class CDir:
         """Take a dentry out of the cache."""
         if dn.last == NOSNAP:
             del self.items[dn.name]
+            self.listing = None
             return
         olds = self.snap_items[dn.name]
         olds.remove(dn)

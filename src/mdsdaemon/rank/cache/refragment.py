@@ -91,6 +91,7 @@ def _move(
             target = targets[base] if bits <= 0 else targets[_piece(inode, dn, targets)]
             _take(target, source, dn)
         source.items.clear()
+        source.listing = None
         source.snap_items.clear()
         source.dirty_items.clear()
     _settle(inode, list(targets.values()), rstat_diff, frag_diff)

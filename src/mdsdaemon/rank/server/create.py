@@ -173,9 +173,13 @@ def _link(
 def _may_write(req: MDRequest, inode: CInode) -> None:
     """The client may write the first bytes without asking."""
     stored = inode.inode
-    stored.client_ranges[req.client] = ClientWriteableRange(
-        0, stored.layout.stripe_unit, req.rank.snaps.newest_seq(inode)
-    )
+    last = stored.layout.stripe_unit
+    follows = req.rank.snaps.newest_seq(inode)
+    stored.client_ranges[req.client] = ClientWriteableRange(0, last, follows)
+    cap = inode.caps.get(req.client) if inode.caps else None
+    if cap is not None:
+        # at once: nobody would look for data of a file that does not exist without this event
+        cap.writeable, cap.safe_max = True, last
 
 
 def _layout_asked_for(req: MDRequest, layout: FileLayout) -> tuple[FileLayout, int]:
@@ -210,7 +214,7 @@ def _created(req: MDRequest, ino: int) -> bytes:
             want = req.rank.config.get_int("mds_client_prealloc_inos") // (100 // percent or 1)
             if session.delegated_inos.size < want // 2:
                 response.delegated_inos = session.delegate_inos(want)
-        return encode(response)
+        return encode(OpencResponse, response)
     if session.connection is None or has(session.connection.features, REPLY_CREATE_INODE):
-        return encode(CreatedInode(ino))
+        return encode(CreatedInode, CreatedInode(ino))
     return b""

@@ -17,22 +17,15 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.server.server import Server
 
 
-def lock_of(req: MDRequest) -> FileLock:
-    """The lock that a request is about."""
-    args = req.msg.args
-    return FileLock(args.start, args.length, req.client, args.owner, args.pid, args.type)
-
-
 def handle_setfilelock(server: Server, req: MDRequest) -> None:
     """Take, give back or stop waiting for a lock."""
     inode = existing(req)
-    args = req.msg.args
-    server.rank.locker.set_file_lock(req, inode, args.rule, lock_of(req), wait=bool(args.wait))
+    server.rank.locker.set_file_lock(req, inode, req.msg.args)
     server.respond(req)
 
 
 def handle_getfilelock(server: Server, req: MDRequest) -> None:
     """Who has a lock that is in the way."""
     inode = existing(req)
-    found = server.rank.locker.get_file_lock(req, inode, req.msg.args.rule, lock_of(req))
-    server.respond(req, extra=encode(found))
+    found = server.rank.locker.get_file_lock(req.client, inode, req.msg.args)
+    server.respond(req, extra=encode(FileLock, found))

@@ -116,7 +116,6 @@ def new_inode(
         mtime=stamp,
         atime=stamp,
         btime=stamp,
-        version=1,
         xattr_version=1,
     )
     if is_dir:

@@ -106,9 +106,12 @@ def _open_truncate(
     if old_size:
         truncate(stored, old_size, 0)
         mut.blob.truncate_start.append(inode.ino)
-    if mode & FILE_MODE_WR:
+    new_ranges = bool(mode & FILE_MODE_WR)
+    if new_ranges:
         stored.client_ranges[req.client] = ClientWriteableRange(
             0, stored.layout.period, rank.snaps.newest_seq(inode)
         )
     mut.blob.opened_ino = inode.ino
-    server.journal_and_reply(req, mut, inode=inode, dentry=dn, truncated=bool(old_size))
+    server.journal_and_reply(
+        req, mut, inode=inode, dentry=dn, truncated=bool(old_size), new_ranges=new_ranges
+    )

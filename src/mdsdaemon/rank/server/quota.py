@@ -27,7 +27,7 @@ def broadcast(rank: RankCore, inode: CInode, *, exclude: int = -1, changed: bool
         return
     rbytes, rsize = stored.rstat.rbytes, stored.rstat.rsize
     for client, cap in inode.caps.items():
-        known = getattr(cap, "quota_seen", None) or (0, 0)
+        known = cap.quota_seen
         if not (changed and client != exclude):
             if known == (rbytes, rsize) or not _worth_telling(stored, *known):
                 continue

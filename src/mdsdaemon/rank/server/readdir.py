@@ -17,7 +17,7 @@ from mdsdaemon.messages.client_reply import ListingWriter
 from mdsdaemon.rank.cache.fragtree import get_leaf
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access
-from mdsdaemon.rank.server.reply import dir_stat, encoding_for, inode_stat, lease_stat
+from mdsdaemon.rank.server.reply import dir_stat, encoding_for, inode_stat
 from mdsdaemon.rank.server.traverse import existing
 from mdsdaemon.rank.waiting import Gate, MustWait
 from mdsdaemon.types.client_ops import (
@@ -151,7 +151,7 @@ def handle_readdir(server: Server, req: MDRequest) -> None:
             break
         with_cap = not inode.snaprealm_blob
         stat = inode_stat(rank, session, inode, snapid, with_cap=with_cap)
-        writer.add(dn.name, lease_stat(rank, session, dn, snapid), stat)
+        writer.add(dn.name, rank.locker.lease(dn, session, snapid), stat)
         dn.touched = True
         if inode.pos > follow:
             follow = max(follow, rank.sessions.must_follow(req.client, inode))

@@ -75,8 +75,7 @@ def handle_rename(server: Server, req: MDRequest) -> None:
     mut = req.mutation("rename")
     if old is not None:
         _displace(req, mut, dest, old, stray)
-    else:
-        dest.null_dentry(rank).alternate_name = alternate
+    dest.null_dentry(rank).alternate_name = alternate
     move(req, mut, src, dest, inode)
     server.journal_and_reply(req, mut, inode=inode, dentry=dest.dentry, changed=old)
     if old is not None:

@@ -9,15 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mdsdaemon.messages.client_reply import MClientReply, Trace, set_trace
-from mdsdaemon.types.client_caps import CAP_FILE_RD, CAP_FILE_SHARED, CAP_XATTR_SHARED
-from mdsdaemon.types.client_ops import LEASE_PRIMARY_LINK
 from mdsdaemon.types.client_stat import (
     CDIR_AUTH_PARENT,
     CEPHFS_FEATURE_REPLY_ENCODING,
     STRUCT_REPLIES,
     DirStat,
     InodeStat,
-    LeaseStat,
     ReplyCap,
     ReplyEncoding,
     encode_xattrs,
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.session import Session
 
 NO_CAP = ReplyCap()
+_NO_XATTRS = bytes(4)
 
 
 def encoding_for(session: Session) -> ReplyEncoding:
@@ -63,47 +61,29 @@ def inode_stat(
     """
     stored, xattrs = inode.inode, inode.xattrs
     client: int = session.name.num
-    cap = None
-    reply_cap: ReplyCap | None = None
-    if snapid != NOSNAP:
-        stored, xattrs = rank.snaps.as_of(inode, snapid)
-        reply_cap = rank.locker.reply_cap(inode, session, snapid)
-    elif with_cap:
-        reply_cap = rank.locker.reply_cap(inode, session, snapid)
-    if inode.caps is not None:
-        cap = inode.caps.get(client)
-
-    xattr_version, xattrbl = stored.xattr_version, b""
-    if cap is None:
-        if reply_cap is None and not getattr_caps & CAP_XATTR_SHARED:
-            xattr_version = 0
-    elif getattr_caps & CAP_XATTR_SHARED or (
-        cap.xattr_version < xattr_version and cap.pending & CAP_XATTR_SHARED
-    ):
-        cap.xattr_version = xattr_version
+    locker = rank.locker
+    cap = locker.reply_cap(inode, session, snapid) if with_cap or snapid != NOSNAP else NO_CAP
+    if snapid == NOSNAP:
+        xattr_version, inline_version = locker.reply_news(inode, client, getattr_caps)
     else:
-        xattr_version = 0
+        stored, xattrs = rank.snaps.as_of(inode, snapid)
+        xattr_version, inline_version = stored.xattr_version, stored.inline_data.version
+    xattrbl = b""
     if xattr_version:
-        xattrbl = encode_xattrs(xattrs) if xattrs else b"\0\0\0\0"
-
-    inline = stored.inline_data
-    inline_version, inline_data = inline.version, b""
-    if inline_version != INLINE_NONE:
-        inline_version, inline_data = _inline(inode, cap, reply_cap, getattr_caps)
+        xattrbl = encode_xattrs(xattrs) if xattrs else _NO_XATTRS
+    inline_data = b""
+    if inline_version and inline_version != INLINE_NONE:
+        inline_data = stored.inline_data.data
 
     dirstat, rstat = stored.dirstat, stored.rstat
-    max_size = 0
-    if stored.client_ranges:
-        allowed = stored.client_ranges.get(client)
-        if allowed is not None:
-            max_size = allowed.last
+    max_size = locker.max_size_for(inode, client) if stored.client_ranges else 0
     stat = InodeStat(
         stored.ino,
         snapid,
         stored.rdev,
         2 * stored.version,
         xattr_version,
-        reply_cap or NO_CAP,
+        cap,
         stored.layout,
         stored.ctime,
         stored.mtime,
@@ -143,37 +123,9 @@ def inode_stat(
     return stat
 
 
-def _inline(
-    inode: CInode, cap: object | None, reply_cap: ReplyCap | None, getattr_caps: int
-) -> tuple[int, bytes]:
-    inline = inode.inode.inline_data
-    known = getattr(cap, "inline_version", 0)
-    if cap is None:
-        if reply_cap is None and not getattr_caps & CAP_FILE_RD:
-            return 0, b""
-        return inline.version, inline.data
-    if known >= inline.version and not getattr_caps & CAP_FILE_RD:
-        return 0, b""
-    if inline.data:
-        if not (getattr(cap, "pending", 0) | getattr_caps) & CAP_FILE_SHARED:
-            return 0, b""
-        cap.inline_version = inline.version  # type: ignore[attr-defined]
-    return inline.version, inline.data
-
-
 def dir_stat(directory: CDir) -> DirStat:
     """Which fragment it is; where a subtree begins it says whose."""
     return DirStat(directory.frag, 0 if directory.inode.is_base else CDIR_AUTH_PARENT)
-
-
-def lease_stat(rank: RankCore, session: Session, dn: CDentry, snapid: int = NOSNAP) -> LeaseStat:
-    """How long the client may believe the name."""
-    lease = rank.locker.lease(dn, session) if snapid == NOSNAP else None
-    name = dn.alternate_name.decode("utf-8", "surrogateescape") if dn.alternate_name else ""
-    primary = LEASE_PRIMARY_LINK if dn.inode is not None else 0
-    if lease is None or not lease.mask:
-        return LeaseStat(primary, 0, 0, name)
-    return LeaseStat(lease.mask | primary, lease.duration_ms, lease.seq, name)
 
 
 def put_trace(
@@ -195,7 +147,7 @@ def put_trace(
         trace.dir = inode_stat(rank, session, diri, snapid)
         trace.dirfrag = dir_stat(directory)
         trace.dname = dn.name
-        trace.lease = lease_stat(rank, session, dn, snapid)
+        trace.lease = rank.locker.lease(dn, session, snapid)
     if inode is not None:
         follow = max(follow, must_follow(req.client, inode))
         trace.target = inode_stat(rank, session, inode, snapid, req.getattr_caps)

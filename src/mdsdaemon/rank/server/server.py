@@ -123,7 +123,7 @@ class Server:
             )
         if msg.releases and not msg.is_replay:
             releases, msg.releases = msg.releases, []
-            rank.locker.process_releases(session, releases)
+            rank.locker.process_releases(session, releases, req)
         rank.queue.attempt(lambda: self._try(req))
 
     def _done_already(self, req: MDRequest) -> bool:
@@ -143,7 +143,7 @@ class Server:
         if msg.is_replay or (not is_open and (not created or not self.rank.state == State.CLIENTREPLAY)):
             reply = self._reply(req, 0)
             if created:
-                reply.extra = encode(CreatedInode(created))
+                reply.extra = encode(CreatedInode, CreatedInode(created))
             session.send_when_safe(reply, self.rank.mdlog.write_pos)
             return True
         if not is_open:
@@ -247,12 +247,11 @@ class Server:
             after: not before the journal is safe up to there.
         """
         session = req.session
+        if req.locks is not None:
+            self.rank.locker.release(req)
         reply = self._reply(req, error)
         if inode is not None or dentry is not None:
-            if req.is_replay:
-                if inode is not None:
-                    self.rank.locker.try_reconnect_cap(inode, session)
-            else:
+            if not req.is_replay:
                 after = max(after, put_trace(req, reply, inode, dentry))
         reply.extra = extra
         if error:
@@ -277,6 +276,7 @@ class Server:
         extra: bytes = b"",
         changed: CInode | None = None,
         truncated: bool = False,
+        new_ranges: bool = False,
     ) -> None:
         """Submit the change and answer the request.
 
@@ -284,6 +284,7 @@ class Server:
             inode, dentry: what the reply tells of.
             changed: another inode that has changed.
             truncated: `inode` was cut off: clients and objects have to follow.
+            new_ranges: clients may write elsewhere in `inode` than before.
         """
         rank, session, msg = self.rank, req.session, req.msg
         end = mut.submit()
@@ -291,13 +292,12 @@ class Server:
             self._last_client, self._end_before = req.client, self._last_end
         self._last_end = end
         rank.sessions.note_request(mut, session, msg.tid, req.created)
+        if req.locks is not None:
+            rank.locker.release(req)
         reply = self._reply(req, 0)
         follow = 0
         if inode is not None or dentry is not None:
-            if msg.is_replay:
-                if inode is not None:
-                    rank.locker.try_reconnect_cap(inode, session)
-            else:
+            if not msg.is_replay:
                 follow = put_trace(req, reply, inode, dentry)
         reply.extra = extra
         early = (
@@ -321,6 +321,8 @@ class Server:
             rank.locker.issue_truncate(inode)
             if rank.truncator is not None:
                 rank.truncator.start(inode, mut.segment)
+        if new_ranges and inode is not None:
+            rank.locker.share_when_safe(inode, end)
         if dentry is not None:
             quota.note_changed(rank, dentry.dir.inode)
 

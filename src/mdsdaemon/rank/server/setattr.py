@@ -98,6 +98,7 @@ def handle_setattr(server: Server, req: MDRequest) -> None:
     if smaller:
         wait_truncated(rank, inode)
 
+    new_ranges = False
     mut = req.mutation("setattr")
     stored = mut.inode(inode)
     _set_owner_and_mode(stored, args)
@@ -109,9 +110,9 @@ def handle_setattr(server: Server, req: MDRequest) -> None:
         else:
             stored.size = stored.rstat.rbytes = args.size
         stored.mtime = req.stamp
-        rank.locker.adjust_client_ranges(inode, stored.size)
+        new_ranges = rank.locker.adjust_client_ranges(inode, stored.size)
     req.touch_ctime(inode)
-    server.journal_and_reply(req, mut, inode=inode, truncated=smaller)
+    server.journal_and_reply(req, mut, inode=inode, truncated=smaller, new_ranges=new_ranges)
 
 
 def _set_owner_and_mode(stored: Inode, args: SetattrArgs) -> None:

@@ -15,12 +15,13 @@ from mdsdaemon.cephx.caps import MAY_SET_VXATTR
 from mdsdaemon.encoding import encode
 from mdsdaemon.messages.client_reply import VxattrValue
 from mdsdaemon.rank.errors import FsError
-from mdsdaemon.rank.server import quota
+from mdsdaemon.rank.server import quota, realms
 from mdsdaemon.rank.server.access import check_access
 from mdsdaemon.rank.server.layout import change_pool, check_changeable_layout
 from mdsdaemon.rank.server.new_inode import copy_layout, has_layout, inherited_layout
 from mdsdaemon.rank.server.traverse import base_inode, existing
 from mdsdaemon.rank.server.vxattr_values import (
+    NoSuchPool,
     layout_json,
     parse_bool,
     parse_float,
@@ -28,8 +29,8 @@ from mdsdaemon.rank.server.vxattr_values import (
     parse_layout,
     parse_quota,
 )
-from mdsdaemon.rank.server.vxattr_values import NoSuchPool as NoSuchPool
 from mdsdaemon.types.layout import FileLayout
+from mdsdaemon.types.snap import SnapRealm
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
@@ -41,6 +42,7 @@ _EXACT = {"ceph.dir.subvolume", "ceph.dir.pin", "ceph.dir.pin.random", "ceph.dir
 _PREFIXES = ("ceph.dir.layout", "ceph.file.layout", "ceph.quota")
 MAX_MDS = 0x100
 NO_RANK = -1
+SUBVOLUME = SnapRealm.SUBVOLUME
 Setter = Callable[["Server", "MDRequest", "CInode", str], "Mutation | None"]
 
 
@@ -58,6 +60,7 @@ def set_vxattr(server: Server, req: MDRequest) -> None:
     name = req.msg.path2.path
     value = bytes(req.msg.data).decode("utf-8", "surrogateescape")
     check_access(req, inode, MAY_SET_VXATTR)
+    realm = inode.snaprealm_blob
     mut = _setter(name)(server, req, inode, value)
     if mut is None:
         server.respond(req)  # it has that value already
@@ -66,6 +69,8 @@ def set_vxattr(server: Server, req: MDRequest) -> None:
     if inode.is_file:
         mut.backtrace(inode, pool=True)
     server.journal_and_reply(req, mut, inode=inode)
+    if inode.snaprealm_blob != realm:
+        realms.announce(server.rank, inode, server.rank.mdlog.write_pos, new=not realm)
 
 
 def _setter(name: str) -> Setter:
@@ -128,7 +133,7 @@ def _set_quota(server: Server, req: MDRequest, inode: CInode, value: str) -> Mut
     mut.inode(inode).quota = wanted
     if new_realm:
         # clients find the directory that their quota comes from by way of its realm
-        rank.snaps.make_realm(mut, inode)
+        realms.make_realm(mut, inode)
     req.no_early_reply = True
     quota.broadcast(rank, inode, exclude=req.client, changed=True)
     return mut
@@ -139,14 +144,15 @@ def _set_subvolume(server: Server, req: MDRequest, inode: CInode, value: str) ->
         raise FsError(errno.EINVAL)
     wanted = parse_bool(value)
     rank = server.rank
-    if wanted == rank.snaps.is_subvolume(inode):
+    if wanted == realms.is_subvolume(inode):
         return None
     rank.locker.acquire(req, x=((inode, "policy"), (inode, "snap")))
-    if wanted and rank.snaps.subvolume_ino(inode) not in {0, inode.ino}:
+    if wanted and realms.subvolume_of(inode) is not None:
         raise FsError(errno.EINVAL, "within a subvolume")
     mut = req.mutation("set vxattr layout")
-    mut.inode(inode)
-    rank.snaps.set_subvolume(mut, inode, wanted)
+    node = realms.node_of(inode) or realms.make_realm(mut, inode)
+    node.flags = node.flags | SUBVOLUME if wanted else node.flags & ~SUBVOLUME
+    realms.set_node(mut, inode, node)
     req.no_early_reply = True
     return mut
 
@@ -234,7 +240,7 @@ def handle_getvxattr(server: Server, req: MDRequest) -> None:
     value = _value_of(server, inode, name)
     if value is None:
         raise FsError(errno.ENODATA)
-    server.respond(req, extra=encode(VxattrValue(value)))
+    server.respond(req, extra=encode(VxattrValue, VxattrValue(value)))
 
 
 def _value_of(server: Server, inode: CInode, name: str) -> str | None:
@@ -253,7 +259,7 @@ def _value_of(server: Server, inode: CInode, name: str) -> str | None:
     if field == "pool_id":
         return str(layout.pool_id)
     if field == "pool_name":
-        return rank.objecter.osd_map.pool_names.get(layout.pool_id, "")
+        return rank.objecter.osd_map.client.pool_name.get(layout.pool_id, "")
     if field == "json":
         return layout_json(rank, inode, layout)
     return None

@@ -156,9 +156,9 @@ def _set_part(rank: RankCore, name: str, value: str, layout: FileLayout) -> None
 
 
 def _pool(rank: RankCore, name: str) -> int:
-    for number, known in rank.objecter.osd_map.pool_names.items():
-        if known == name:
-            return number
+    number = rank.objecter.osd_map.lookup_pool(name)
+    if number >= 0:
+        return number
     raise NoSuchPool(f"there is no pool {name!r}")
 
 
@@ -197,7 +197,7 @@ def layout_json(rank: RankCore, inode: CInode, layout: FileLayout) -> str:
         origin = "default"
     else:
         origin = "set" if has_layout(inode.inode) else "inherited"
-    pool = rank.objecter.osd_map.pool_names.get(layout.pool_id, "")
+    pool = rank.objecter.osd_map.client.pool_name.get(layout.pool_id, "")
     return (
         f'{{"stripe_unit": {layout.stripe_unit}, "stripe_count": {layout.stripe_count}, '
         f'"object_size": {layout.object_size}, "pool_name": "{pool}", '

@@ -12,7 +12,7 @@ soon as they are asked back (`auto_ack`), so that it never stands in another cli
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -36,6 +36,7 @@ from mdsdaemon.messages.client_reply import (
     MClientReply,
     OpencResponse,
     Trace,
+    VxattrValue,
     decode_listing,
     decode_snap_trace,
     decode_trace,
@@ -71,9 +72,16 @@ _RENEW_EVERY = 15.0
 
 @define(eq=False)
 class Answer:
-    """A reply, decoded whole; `extra` is what its operation gives beside the trace."""
+    """A reply, decoded whole.
+
+    Attributes:
+        reply: the latest one; `told` is the one with the trace, which a safe reply after an unsafe
+            one has not.
+        extra: what the operation gives beside the trace.
+    """
 
     reply: MClientReply
+    told: MClientReply
     trace: Trace
     extra: Any
     realms: list[SnapRealmInfo]
@@ -106,7 +114,7 @@ class _Waiting:
     """A request under way."""
 
     op: int
-    news: trio.Event = field(factory=trio.Event)
+    answered: bool = False
     replies: list[MClientReply | MClientRequestForward] = field(factory=list)
 
 
@@ -181,6 +189,8 @@ class MiniClient(Dispatcher):
             waiting = self._waiting.get(msg.tid)
             if waiting is not None:
                 waiting.replies.append(msg)
+                if waiting.answered and isinstance(msg, MClientReply) and msg.safe:
+                    del self._waiting[msg.tid]
         elif isinstance(msg, MClientCaps):
             self._handle_caps(msg)
 
@@ -228,6 +238,15 @@ class MiniClient(Dispatcher):
             while not (value := there()):
                 await self._news.park()
         return value
+
+    async def wait_until(
+        self, ask: Callable[[], Awaitable[Any]], good: Callable[[Any], bool], seconds: float = 20
+    ) -> Any:
+        """Ask again and again until the answer is good; that answer."""
+        with trio.fail_after(seconds):
+            while not good(answer := await ask()):  # noqa: ASYNC110 -- the server has no event
+                await trio.sleep(0.05)
+        return answer
 
     # -- the session ------------------------------------------------------------------------
 
@@ -317,8 +336,12 @@ class MiniClient(Dispatcher):
         return tid
 
     async def reply(self, tid: int, *, safe: bool = False, seconds: float = 20) -> Answer:
-        """The (first, or with `safe` the last) reply to a request; forgets it once it is safe."""
+        """The first reply to a request, or with `safe` the one that says that it is journaled.
+
+        Until that has come too, the request counts for `oldest_client_tid`.
+        """
         waiting = self._waiting[tid]
+        flushing = False
 
         def there() -> Any:
             for msg in waiting.replies:
@@ -326,12 +349,17 @@ class MiniClient(Dispatcher):
                     raise AssertionError(f"request {tid} was forwarded to rank {msg.dest_mds}")
                 if msg.safe or not safe:
                     return msg
+            nonlocal flushing
+            if waiting.replies and not flushing:
+                flushing = True
+                self.send(MClientSession(SessionOp.REQUEST_FLUSH_MDLOG))
             return None
 
         msg: MClientReply = await self.wait_for(there, seconds)
         first = waiting.replies[0]
         assert isinstance(first, MClientReply)
-        if msg.safe:
+        waiting.answered = True
+        if any(isinstance(m, MClientReply) and m.safe for m in waiting.replies):
             del self._waiting[tid]
         answer = self.decode(waiting.op, msg if msg.trace or msg is first else first)
         answer.reply = msg
@@ -341,7 +369,7 @@ class MiniClient(Dispatcher):
         return answer
 
     async def request(
-        self, op: int, path: str = "", *, safe: bool = True, seconds: float = 20, **fields: Any
+        self, op: int, path: str = "", *, safe: bool = False, seconds: float = 20, **fields: Any
     ) -> Answer:
         """Send a request and wait for its reply; see `start` and `reply`."""
         return await self.reply(self.start(op, path, **fields), safe=safe, seconds=seconds)
@@ -358,9 +386,12 @@ class MiniClient(Dispatcher):
                 extra = decode(OpencResponse if deleg else CreatedInode, reply.extra)
             elif op in (MdsOp.GETFILELOCK, MdsOp.SETFILELOCK):
                 extra = decode(FileLock, reply.extra)
+            elif op == MdsOp.GETVXATTR:
+                extra = decode(VxattrValue, reply.extra)
             else:
                 raise AssertionError(f"a reply to {mds_op_name(op)} has an extra: {reply.extra!r}")
         return Answer(
+            reply,
             reply,
             decode_trace(self.encoding, reply),
             extra,

@@ -4,7 +4,8 @@ The reply has three parts that are encoded for the client at hand (`types.client
 (directory, name, inode), what the operation gives beside it, and the snapshots that hold there.
 
 Format: ceph/ceph, src/messages/MClientReply.h, src/mds/Server.cc (set_trace_dist,
-handle_client_readdir, handle_client_lssnap, handle_client_openc), src/include/ceph_fs.h (Pacific).
+handle_client_readdir, handle_client_lssnap, handle_client_openc), src/include/ceph_fs.h (Pacific
+16.2.15).
 """
 
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from mdsdaemon.encoding import (
     U64,
     Blob,
     DecodeError,
+    Str,
     Tail,
     decode,
     encode,
@@ -46,7 +48,7 @@ class MClientReply(Message):
         safe: 0: it is done, and not yet in the journal; the same reply follows once it is.
         is_dentry, is_target: whether the trace has a directory and name, and an inode.
         trace: see `Trace`.
-        extra: see `Listing`, `CreatedInode`, `FileLock`.
+        extra: see `Listing`, `CreatedInode`, `OpencResponse`, `VxattrValue`, `FileLock`.
         snapbl: the realms that hold for it, innermost first: see `decode_snap_trace`.
     """
 
@@ -200,11 +202,19 @@ class ListingWriter:
         how.dirstat(self._head, dirfrag, how.features)
         self._body = bytearray()
         self._last = 0
+        self._inode_at = 0
 
     @property
     def head_bytes(self) -> int:
         """Bytes before the first entry."""
         return len(self._head) + _LISTING.size
+
+    @property
+    def before_inode_bytes(self) -> int:
+        """Bytes of the entries up to the inode of the last one, which was not yet looked at when
+        ceph-mds asks whether there is room for it.
+        """
+        return self._inode_at
 
     @property
     def body_bytes(self) -> int:
@@ -217,6 +227,7 @@ class ListingWriter:
         self._last = len(out)
         _put_name(out, dname)
         how.lease(out, lease, how.features)
+        self._inode_at = len(out)
         how.inode(out, inode, how.features)
         self.count += 1
 
@@ -269,6 +280,13 @@ class OpencResponse:
 
     created_ino: int = field(U64, default=0)
     delegated_inos: Intervals = field(IntervalSet, factory=dict)
+
+
+@wire(v=1, compat=1)
+class VxattrValue:
+    """`extra` of a getvxattr; such a reply has no trace and no realms."""
+
+    value: str = field(Str, default="")
 
 
 SnapTrace = Tail(SnapRealmInfo)

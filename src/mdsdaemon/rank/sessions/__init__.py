@@ -1,0 +1,1 @@
+"""Clients' sessions: opening, keeping, closing, evicting, and claiming them after a failover."""

@@ -1,0 +1,188 @@
+"""What the items of the purge queue delete: which objects, in which pools.
+
+Behaviour: ceph/ceph, src/mds/PurgeQueue.cc (_execute_item, _commit_ops, _calculate_ops),
+src/osdc/Filer.cc (purge_range, zero), src/osdc/Striper.cc (get_num_objects) (Pacific)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from mdsdaemon.clients.journaler_extents import extents, object_name
+from mdsdaemon.clients.objecter_errors import EBLOCKLISTED, RadosError
+from mdsdaemon.clients.objecter_ops import ObjectOperation, Result
+from mdsdaemon.rank.cache import fragtree
+from mdsdaemon.types.frag import Frag
+from mdsdaemon.types.journal_store import PurgeAction, PurgeItem
+from mdsdaemon.types.snap import SnapContext
+
+if TYPE_CHECKING:
+    from mdsdaemon.rank.core import RankCore
+    from mdsdaemon.types.layout import FileLayout
+
+_ENOENT = 2
+
+
+@attrs.frozen
+class ObjectWork:
+    """One operation on one object."""
+
+    pool: int
+    oid: str
+    op: ObjectOperation
+    namespace: str = ""
+    snapc: SnapContext | None = None
+
+
+def num_objects(layout: FileLayout, size: int) -> int:
+    """How many objects `size` bytes of a file lie in."""
+    period = layout.period
+    rest = size % period
+    missing = 0
+    if 0 < rest < layout.stripe_count * layout.stripe_unit:
+        missing = layout.stripe_count - -(-rest // layout.stripe_unit)
+    return -(-size // period) * layout.stripe_count - missing
+
+
+def is_valid(item: PurgeItem) -> bool:
+    """Whether it says what to delete."""
+    if item.action == PurgeAction.PURGE_DIR:
+        return True
+    if item.action not in (PurgeAction.PURGE_FILE, PurgeAction.TRUNCATE_FILE):
+        return False
+    # a file without objects, such as a symlink, need not have a layout
+    needs_layout = item.size > 0 or item.action == PurgeAction.TRUNCATE_FILE
+    return item.layout.is_valid() if needs_layout else True
+
+
+def weight(item: PurgeItem, at_once: int) -> int:
+    """How many operations it counts as, against the limit of the queue."""
+    if item.action == PurgeAction.PURGE_DIR:
+        leaves = fragtree.get_leaves(item.fragtree)
+        return 1 + (len(leaves) if len(leaves) > 1 else 0)
+    count = min(num_objects(item.layout, item.size) if item.size else 1, at_once)
+    if item.action != PurgeAction.TRUNCATE_FILE:
+        count += len(item.old_pools)
+    return count
+
+
+def operations(item: PurgeItem, metadata_pool: int) -> Iterator[ObjectWork]:
+    """What is to be done for an item that is valid."""
+    if item.action == PurgeAction.PURGE_DIR:
+        yield from _purge_dir(item, metadata_pool)
+    elif item.action == PurgeAction.PURGE_FILE:
+        yield from _purge_file(item)
+    else:
+        yield from _truncate(item)
+
+
+def _purge_dir(item: PurgeItem, pool: int) -> Iterator[ObjectWork]:
+    leaves = fragtree.get_leaves(item.fragtree)
+    whole = Frag(0)
+    for frag in [*(leaf for leaf in leaves if leaf != whole), whole]:
+        yield ObjectWork(pool, object_name(item.ino, frag.enc), ObjectOperation().remove())
+
+
+def _purge_file(item: PurgeItem) -> Iterator[ObjectWork]:
+    layout, snapc = item.layout, item.snapc
+    if item.size:
+        yield from _range(item, 0, num_objects(layout, item.size))
+    head = object_name(item.ino, 0)
+    if not item.size or layout.pool_ns:
+        # the backtrace is kept outside of the namespace
+        yield ObjectWork(layout.pool_id, head, ObjectOperation().remove(), "", snapc)
+    for pool in item.old_pools:
+        yield ObjectWork(pool, head, ObjectOperation().remove(), "", snapc)
+
+
+def _truncate(item: PurgeItem) -> Iterator[ObjectWork]:
+    layout = item.layout
+    yield from _range(item, 1, num_objects(layout, item.size))
+    for extent in extents(layout, 0, layout.object_size):
+        op = ObjectOperation()
+        whole = extent.offset == 0 and extent.length == layout.object_size
+        if whole and extent.number:
+            op.remove()
+        else:
+            op.zero(extent.offset, extent.length)  # the first one has the backtrace
+        oid = object_name(item.ino, extent.number)
+        yield ObjectWork(layout.pool_id, oid, op, layout.pool_ns, item.snapc)
+
+
+def _range(item: PurgeItem, start: int, end: int) -> Iterator[ObjectWork]:
+    layout = item.layout
+    for number in range(start, end):
+        yield ObjectWork(
+            layout.pool_id,
+            object_name(item.ino, number),
+            ObjectOperation().remove(),
+            layout.pool_ns,
+            item.snapc,
+        )
+
+
+class Execution:
+    """The operations of one item under way, a few at a time.
+
+    Args:
+        on_done: called once, with the first error (objects that do not exist are none), or None.
+    """
+
+    __slots__ = (
+        "_all",
+        "_at_once",
+        "_error",
+        "_on_done",
+        "_rank",
+        "_starting",
+        "_under_way",
+        "_work",
+    )
+
+    def __init__(
+        self,
+        rank: RankCore,
+        work: Iterator[ObjectWork],
+        at_once: int,
+        on_done: Callable[[RadosError | None], None],
+    ) -> None:
+        self._rank = rank
+        self._work = work
+        self._at_once = max(at_once, 1)
+        self._on_done = on_done
+        self._error: RadosError | None = None
+        self._under_way = 0
+        self._starting = self._all = False
+
+    def start(self) -> None:
+        """Begin, or go on."""
+        if self._starting:
+            return
+        self._starting = True
+        while not self._all and self._under_way < self._at_once:
+            fenced = self._error is not None and self._error.errno == EBLOCKLISTED
+            one = None if fenced else next(self._work, None)
+            if one is None:
+                self._all = True
+                break
+            self._under_way += 1
+            self._rank.objecter.submit(
+                one.pool, one.oid, one.op, self._finished, namespace=one.namespace, snapc=one.snapc
+            )
+        self._starting = False
+        if self._all and not self._under_way:
+            self._under_way = 1  # once
+            self._on_done(self._error)
+
+    def _finished(self, outcome: Result | RadosError) -> None:
+        self._under_way -= 1
+        if (
+            isinstance(outcome, RadosError)
+            and outcome.errno != _ENOENT
+            and (self._error is None or outcome.errno == EBLOCKLISTED)
+        ):
+            self._error = outcome
+        self.start()

@@ -1,0 +1,462 @@
+"""SessionMapStore: the sessions that clients have opened, and their place in RADOS.
+
+Every change of a session's stored state bumps `version` and belongs to one event of the journal.
+The object's omap has the version in its header, and a key `client.N` for each session.
+
+Format: ceph/ceph, src/mds/SessionMap.h (Pacific)
+Behaviour: ceph/ceph, src/mds/SessionMap.cc (Pacific)
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from mdsdaemon.clients.objecter_errors import RadosError
+from mdsdaemon.clients.objecter_ops import ObjectOperation
+from mdsdaemon.encoding import DecodeError, decode, encode
+from mdsdaemon.rank.log.replay_blob import ReplayError
+from mdsdaemon.rank.session import Session, SessionState
+from mdsdaemon.rank.sessions.decay import DecayCounter
+from mdsdaemon.rank.tables.intervals import Intervals
+from mdsdaemon.rank.tables.saving import SaveQueue, Ticket
+from mdsdaemon.rank.tables.sessionmap_format import (
+    SessionMapHeader,
+    decode_legacy,
+    parse_session_name,
+)
+from mdsdaemon.rank.tables.table import unreadable
+from mdsdaemon.types.entity import CLIENT, EntityInst, PeerName
+from mdsdaemon.types.features import FEATURES_PACIFIC
+from mdsdaemon.types.interval_set import normalised
+from mdsdaemon.types.session import ClientMetadata, SessionInfo
+
+if TYPE_CHECKING:
+    from mdsdaemon.rank.core import RankCore
+
+
+def key_of(client: int) -> str:
+    """A session's key in the omap."""
+    return f"client.{client}"
+
+
+_STORED = (
+    SessionState.OPENING,
+    SessionState.OPEN,
+    SessionState.STALE,
+    SessionState.CLOSING,
+    SessionState.KILLING,
+)
+
+
+class SessionMapStore:
+    """See the module. Iterating gives the sessions.
+
+    Attributes:
+        version: counts the changes; committed_version is that of the object in RADOS.
+        by_state: the sessions of each state, the one that was touched longest ago first.
+        total_load: requests of all sessions, fading.
+    """
+
+    name = "sessionmap"
+
+    def __init__(self, rank: RankCore) -> None:
+        self.rank = rank
+        self.version = 0
+        self.committed_version = 0
+        self.by_state: dict[SessionState, dict[Session, None]] = {s: {} for s in SessionState}
+        self.total_load = DecayCounter(rank.config.get_float("mds_request_load_average_decay_rate"))
+        self._sessions: dict[int, Session] = {}
+        self._dirty: dict[int, None] = {}
+        self._null: dict[int, None] = {}
+        self._legacy = False
+        self._saving = SaveQueue(rank)
+
+    @property
+    def object_name(self) -> str:
+        """Its object in the metadata pool."""
+        return f"mds{self.rank.whoami}_sessionmap"
+
+    # -- who is there ------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._sessions.values()))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def get_session(self, client: int) -> Session | None:
+        """The session of a client, by its number."""
+        return self._sessions.get(client)
+
+    get = get_session
+
+    def have_unclosed_sessions(self) -> bool:
+        return any(sessions for state, sessions in self.by_state.items() if state)
+
+    def get_or_add_session(self, inst: EntityInst) -> Session:
+        """The session of this name; a new, closed one if there is none."""
+        session = self._sessions.get(inst.name.num)
+        if session is None:
+            session = Session(inst.name)
+            session.info.inst = inst
+            self.add_session(session)
+        return session
+
+    def add_session(self, session: Session) -> None:
+        """A session comes in."""
+        assert session.client not in self._sessions, f"{session.name} is there already"
+        session.rank = self.rank
+        session.loads.configure(self.rank.config, len(session.caps))
+        session.birth_time = session.last_cap_renew = trio.current_time()
+        self._sessions[session.client] = session
+        self.by_state[session.state][session] = None
+
+    def remove_session(self, session: Session) -> None:
+        """A session goes; the next save forgets it."""
+        client = session.client
+        if self._sessions.get(client) is session:
+            del self._sessions[client]
+            self._dirty.pop(client, None)
+            self._null[client] = None
+        self.by_state[session.state].pop(session, None)
+        session.trim_completed_requests(0)
+
+    def set_state(self, session: Session, state: SessionState) -> int:
+        """Change a session's state; its state_seq."""
+        if session.state != state:
+            self.by_state[session.state].pop(session, None)
+            session.set_state(state)
+            self.by_state[state][session] = None
+        return session.state_seq
+
+    def touch_session(self, session: Session) -> None:
+        """The client was heard of."""
+        peers = self.by_state[session.state]
+        peers.pop(session, None)
+        peers[session] = None
+        session.last_cap_renew = trio.current_time()
+
+    # -- changes -----------------------------------------------------------------------------
+
+    def mark_dirty(self, session: Session, *, may_save: bool = True) -> int:
+        """The session's stored state has changed by the event that is about to be journaled.
+
+        Returns:
+            the version after that, for the event.
+        """
+        self._note_dirty(session, may_save)
+        self.version += 1
+        return self.version
+
+    def mark_closed(self, session: Session) -> int:
+        """An event closes the session; it stays in the map until that is safe, but not on disk.
+
+        Returns:
+            the version after that, for the event.
+        """
+        self._dirty.pop(session.client, None)
+        self._null[session.client] = None
+        self.version += 1
+        return self.version
+
+    def _note_dirty(self, session: Session, may_save: bool) -> None:
+        if session.client in self._dirty:
+            return
+        limit = self.rank.config.get_int("mds_sessionmap_keys_per_op")
+        if may_save and len(self._dirty) >= max(limit, 1):
+            # what is saved in one operation must not grow without bounds
+            ticket = self._saving.add(self._start_save())
+            self.rank.spawn(lambda: self._finish_save(ticket), "save sessions")
+        self._null.pop(session.client, None)
+        self._dirty[session.client] = None
+
+    def wipe(self) -> None:
+        """Forget all sessions (mds_wipe_sessions)."""
+        for session in self:
+            self.remove_session(session)
+        self.version += 1
+
+    def wipe_ino_prealloc(self) -> None:
+        """No session has inode numbers any more (mds_wipe_ino_prealloc)."""
+        for session in self:
+            session.prealloc_inos.clear()
+            session.free_prealloc_inos.clear()
+            session.delegated_inos.clear()
+            self._note_dirty(session, False)
+        self.version += 1
+
+    # -- saving ------------------------------------------------------------------------------
+
+    def create(self) -> None:
+        """No sessions, to be saved."""
+        for session in self:
+            self.remove_session(session)
+        self._dirty.clear()
+        self._null.clear()
+        self.version = 0
+        self.committed_version = 0
+
+    async def save(self) -> None:
+        """Store what has changed, once the journal has it.
+
+        Raises:
+            RadosError: the object could not be written.
+        """
+        await self._saving.run(self._start_save())
+
+    def _start_save(self) -> _Save:
+        """What is to be written, as it is now."""
+        op = ObjectOperation().omap_set_header(
+            encode(SessionMapHeader, SessionMapHeader(self.version), FEATURES_PACIFIC)
+        )
+        if self._legacy:
+            op.truncate(0)
+        values = self._encoded(self._dirty)
+        if values:
+            op.omap_set(values)
+        if self._null:
+            op.omap_rm_keys([key_of(client) for client in self._null])
+        save = _Save(self, self.version, op, list(self._dirty), list(self._null), self._legacy)
+        self._dirty.clear()
+        self._null.clear()
+        self._legacy = False
+        return save
+
+    async def _finish_save(self, ticket: Ticket) -> None:
+        try:
+            await self._saving.finish(ticket)
+        except RadosError as exc:
+            self.rank.handle_write_error(exc)
+
+    def _encoded(self, clients: Iterable[int]) -> dict[str, bytes]:
+        values: dict[str, bytes] = {}
+        for client in clients:
+            session = self._sessions.get(client)
+            if session is not None and session.state in _STORED:
+                values[key_of(client)] = encode(SessionInfo, session.stored(), FEATURES_PACIFIC)
+                session.requests_dirty = False
+        return values
+
+    def save_failed(self, save: _Save) -> None:
+        """What could not be written has to be written by another save."""
+        for client in save.dirty:
+            session = self._sessions.get(client)
+            if session is not None and client not in self._null:
+                self._dirty[client] = None
+                session.requests_dirty = True
+        for client in save.null:
+            if client not in self._dirty:
+                self._null[client] = None
+        self._legacy = self._legacy or save.legacy
+
+    async def save_sessions(self, clients: Iterable[int]) -> None:
+        """Store those of these sessions whose completed requests are not stored.
+
+        What the sessions' keys say may be newer than the header then, which does no harm: replaying
+        a completed request twice changes nothing. A session that has changed in other ways is left
+        to `save`.
+
+        Raises:
+            RadosError: the object could not be written.
+        """
+        wanted = [
+            client
+            for client in sorted(clients)
+            if (session := self._sessions.get(client)) is not None
+            and session.requests_dirty
+            and client not in self._dirty
+            and client not in self._null
+        ]
+        step = max(self.rank.config.get_int("mds_sessionmap_keys_per_op"), 1)
+        for at in range(0, len(wanted), step):
+            values = self._encoded(wanted[at : at + step])
+
+            async def store(values: dict[str, bytes] = values) -> None:
+                op = ObjectOperation().omap_set(values)
+                await self.rank.objecter.operate(self.rank.metadata_pool, self.object_name, op)
+
+            if values:
+                await self._saving.run(store)
+
+    # -- loading -----------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Read all sessions.
+
+        Raises:
+            RadosError: they could not be read or are corrupt: the rank knows that it is damaged,
+                or respawns.
+        """
+        where = self.object_name
+        try:
+            await self._load()
+        except RadosError as exc:
+            raise unreadable(self.rank, f"error reading sessionmap '{where}': {exc}", exc) from exc
+        except DecodeError as exc:
+            error = RadosError(errno.EIO, where, "", f"is corrupt: {exc}")
+            raise unreadable(self.rank, f"corrupt sessionmap '{where}': {exc}", error) from exc
+        self.committed_version = self.version
+
+    async def _load(self) -> None:
+        rank = self.rank
+        step = max(rank.config.get_int("mds_sessionmap_keys_per_op"), 1)
+        op = ObjectOperation()
+        header, page = op.omap_get_header(), op.omap_get_vals("", "", step)
+        result = await rank.objecter.operate(rank.metadata_pool, self.object_name, op)
+        if not result[header]:
+            await self._load_legacy()
+            return
+        version = decode(SessionMapHeader, result[header], partial=True).version
+        vals = result[page]
+        self._take(vals.vals)
+        while vals.more and vals.vals:
+            op = ObjectOperation()
+            page = op.omap_get_vals(max(vals.vals, key=str.encode), "", step)
+            result = await rank.objecter.operate(rank.metadata_pool, self.object_name, op)
+            vals = result[page]
+            self._take(vals.vals)
+        self.version = version
+
+    def _take(self, vals: Mapping[str, bytes]) -> None:
+        for key, value in vals.items():
+            self._restore(parse_session_name(key), decode(SessionInfo, value, partial=True))
+
+    def _restore(self, name: PeerName, info: SessionInfo) -> None:
+        if name.type != CLIENT:
+            self.rank.log.warning("the session of %s is ignored: it is no client", name)
+            return
+        session = self.get_or_add_session(EntityInst(name, info.inst.addr))
+        info.inst = EntityInst(name, info.inst.addr)
+        session.info = info
+        session.prealloc_inos = Intervals(normalised(info.prealloc_inos.items()))
+        session.free_prealloc_inos = Intervals(session.prealloc_inos.as_dict())
+        if session.is_closed():
+            self.set_state(session, SessionState.OPEN)
+
+    async def _load_legacy(self) -> None:
+        """The format of before 2014: everything in the object's data."""
+        op = ObjectOperation()
+        data = op.read(0, 0)
+        rank = self.rank
+        result = await rank.objecter.operate(rank.metadata_pool, self.object_name, op)
+        self.version, sessions = decode_legacy(result[data])
+        for name, info in sessions:
+            self._restore(name, info)
+            if name.type == CLIENT:
+                self._dirty[name.num] = None
+        self._legacy = True
+
+    # -- replay ------------------------------------------------------------------------------
+
+    def set_version(self, version: int) -> None:
+        """The journal knows better."""
+        self.version = version
+
+    def replay_advance_version(self) -> None:
+        """An event has changed a session that is not there any more."""
+        self.version += 1
+
+    def replay_dirty_session(self, session: Session) -> None:
+        """An event has changed a session."""
+        self._note_dirty(session, False)
+        self.version += 1
+
+    def replay_session(self, inst: EntityInst, opens: bool, metadata: ClientMetadata) -> None:
+        """An ESession that follows the table opens or closes a session."""
+        if opens:
+            session = self.get_or_add_session(inst)
+            self.set_state(session, SessionState.OPEN)
+            session.info.client_metadata = metadata
+            self.replay_dirty_session(session)
+            return
+        known = self.get_session(inst.name.num)
+        if known is None:
+            self.rank.services.clog.error(
+                f"replayed stray Session close event for {inst}, ignoring"
+            )
+        elif known.connection is None:
+            self.remove_session(known)
+        else:
+            known.clear()  # the client is there again
+            self._note_dirty(known, False)
+        self.version += 1
+
+    def replay_open_sessions(
+        self,
+        version: int,
+        clients: Mapping[int, EntityInst],
+        metadata: Mapping[int, ClientMetadata],
+    ) -> None:
+        """An event opens several sessions; some of them may be saved already.
+
+        Raises:
+            ReplayError: it does not follow the table.
+        """
+        if self.version + len(clients) < version:
+            what = (
+                f"error replaying open sessions({len(clients)}) sessionmap v {version}"
+                f" table {self.version}"
+            )
+            self.rank.services.clog.error(what)
+            if not self.rank.config.get_bool("mds_wipe_sessions"):
+                raise ReplayError(what)
+            self.wipe()
+            self.version = version
+            return
+        saved = len(clients) - (version - self.version)
+        for client, inst in sorted(clients.items()):
+            session = self.get_or_add_session(inst)
+            extra = metadata.get(client)
+            if extra is not None:
+                info = session.info.client_metadata
+                info.kv_map |= extra.kv_map
+                info.features, info.metric_spec = extra.features, extra.metric_spec
+            if saved > 0:
+                saved -= 1
+                continue
+            self.set_state(session, SessionState.OPEN)
+            self.replay_dirty_session(session)
+
+    # -- load --------------------------------------------------------------------------------
+
+    def hit_session(self, session: Session) -> None:
+        """The client has made a request."""
+        self.total_load.hit()
+        session.loads.load_avg.hit()
+
+    def dump(self) -> list[dict[str, Any]]:
+        """As cephfs-table-tool shows it."""
+        from mdsdaemon.rank.sessions.dump import dump_session
+
+        return [dump_session(session) for session in self]
+
+
+class _Save:
+    """One save: what is to be written."""
+
+    __slots__ = ("_op", "_store", "_version", "dirty", "legacy", "null")
+
+    def __init__(
+        self,
+        store: SessionMapStore,
+        version: int,
+        op: ObjectOperation,
+        dirty: list[int],
+        null: list[int],
+        legacy: bool,
+    ) -> None:
+        self._store, self._version, self._op = store, version, op
+        self.dirty, self.null, self.legacy = dirty, null, legacy
+
+    async def __call__(self) -> None:
+        store = self._store
+        try:
+            await store.rank.objecter.operate(store.rank.metadata_pool, store.object_name, self._op)
+        except BaseException:
+            store.save_failed(self)
+            raise
+        store.committed_version = max(store.committed_version, self._version)

@@ -13,7 +13,7 @@ from mdsdaemon.daemon import sessions
 from mdsdaemon.encoding import Str, encode
 from mdsdaemon.messages.mds import MClientSession
 from mdsdaemon.rank.session import MAX_PREOPEN, Session, SessionMap, SessionState
-from mdsdaemon.types.entity import CLIENT, EntityName, PeerName
+from mdsdaemon.types.entity import CLIENT, EntityAddrVec, EntityName, PeerName
 
 LOG = logging.getLogger("test.sessions")
 
@@ -29,7 +29,7 @@ class Con:
     peer_identity: PeerIdentity | None
     peer_type: int = CLIENT
     peer_global_id: int = 4123
-    peer_addrs: str = "127.0.0.1:0/5"
+    peer_addrs: EntityAddrVec = EntityAddrVec.parse("127.0.0.1:0/5")
     session: Any = None
     down: bool = False
     sent: list[Any] = field(factory=list)
@@ -85,7 +85,7 @@ def test_unreadable_caps_are_logged_and_allow_nothing(caplog: pytest.LogCaptureF
     assert "auth cap parse error" in caplog.text
     caplog.clear()
     assert not sessions.accept(a_con(caps("allow bogus")), None, LOG).auth_caps.grants
-    assert "client.x (client.4123) at 127.0.0.1:0/5" in caplog.text
+    assert "client.x (client.4123) at v2:127.0.0.1:0/5" in caplog.text
 
 
 def test_without_identity_nothing_is_allowed() -> None:

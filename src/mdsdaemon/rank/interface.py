@@ -55,6 +55,10 @@ class RankBeacon(Protocol):
     def notify_health(self, metrics: Sequence[MDSHealthMetric]) -> None:
         """The complaints of the next beacons; empty when there are none."""
 
+    @property
+    def last_laggy(self) -> float | None:
+        """When, by Trio's clock, it was laggy for the last time; None: never."""
+
     def is_laggy(self) -> bool:
         """Whether the monitors have not answered for longer than mds_beacon_grace."""
 

@@ -22,14 +22,12 @@ class Recall:
 
     Attributes:
         throttle: what was recalled of all clients together, fading.
-        throttled: the last recall kept something back.
     """
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
         self.rank = sessions.rank
         self.throttle = DecayCounter(self._rate())
-        self.throttled = False
         self._unobserve = self.rank.config.observe(
             ["mds_recall_max_decay_rate"], lambda _: self._configure()
         )
@@ -48,7 +46,7 @@ class Recall:
         enforce_liveness: bool = False,
         trim: bool = False,
         flushed: Callable[[], None] | None = None,
-    ) -> int:
+    ) -> tuple[bool, int]:
         """Tell clients to keep fewer capabilities, those with the most first.
 
         Args:
@@ -59,9 +57,9 @@ class Recall:
             flushed: called for each client that was told, once it has got the message.
 
         Returns:
-            how many capabilities were newly recalled; `throttled` is set anew.
+            whether a throttle kept something back; how many capabilities were newly recalled.
         """
-        self.throttled, recalled = False, 0
+        throttled, recalled = False, 0
         for session in self._chosen(enforce_max, enforce_liveness, trim):
             if not session.is_open() or session.connection is None:
                 continue
@@ -71,7 +69,7 @@ class Recall:
                 continue
             verdict = self._throttled(session, count)
             if verdict:
-                self.throttled = True
+                throttled = True
                 if verdict == _ALL:
                     break
                 continue
@@ -82,7 +80,7 @@ class Recall:
                 self.sessions.flush_session(session, flushed)
             recalled += session.loads.recalled(limit, len(session.caps))
             self.throttle.hit(count)
-        return recalled
+        return throttled, recalled
 
     def _chosen(self, enforce_max: bool, enforce_liveness: bool, trim: bool) -> list[Session]:
         config = self.rank.config

@@ -13,7 +13,6 @@ journal_close_session), src/mds/MDSRank.cc (Pacific)
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +22,12 @@ import trio.lowlevel
 from mdsdaemon.cephx.caps import MAY_READ
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.client_session import MClientSession
-from mdsdaemon.messages.formatter import NamedList, Reply
-from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.session import Session, SessionState
 from mdsdaemon.rank.sessions import opening
 from mdsdaemon.rank.sessions.closing import Closing
 from mdsdaemon.rank.sessions.dump import dump_session
 from mdsdaemon.rank.sessions.evict import Evictor
-from mdsdaemon.rank.sessions.filters import FilterError, SessionFilter
+from mdsdaemon.rank.sessions.filters import SessionFilter
 from mdsdaemon.rank.sessions.loads import OPTIONS as LOAD_OPTIONS
 from mdsdaemon.rank.sessions.recall import Recall
 from mdsdaemon.rank.sessions.reclaim import Reclaim
@@ -327,13 +324,9 @@ class Sessions:
         steady: bool = False,
         enforce_max: bool = False,
         enforce_liveness: bool = False,
-        trim: bool = True,
-    ) -> int:
-        """Tell clients to give capabilities back; how many were newly recalled.
-
-        `recall.throttled` tells afterwards whether a throttle has kept something back. See
-        `Recall.recall` for the arguments.
-        """
+        trim: bool = False,
+    ) -> tuple[bool, int]:
+        """Tell clients to give capabilities back; see `Recall.recall`."""
         return self.recall.recall(
             steady=steady, enforce_max=enforce_max, enforce_liveness=enforce_liveness, trim=trim
         )
@@ -367,40 +360,6 @@ class Sessions:
         await self.reclaim.wait()
 
     # -- commands ----------------------------------------------------------------------------
-
-    def command_ls(self, filters: Iterable[str], *, cap_dump: bool = False) -> Reply:
-        """`session ls`."""
-        try:
-            found = self.dump(SessionFilter.parse(filters), cap_dump=cap_dump)
-        except FilterError as exc:
-            return Reply.fail(errno.EINVAL, str(exc))
-        return Reply(section="sessions", data=NamedList("session", found))
-
-    async def command_evict(self, filters: Iterable[str]) -> Reply:
-        """`session evict`."""
-        try:
-            await self.evictor.evict_clients(SessionFilter.parse(filters))
-        except FilterError as exc:
-            return Reply.fail(errno.EINVAL, str(exc))
-        except FsError as exc:
-            return Reply.fail(exc.errno, exc.why)
-        return Reply()
-
-    async def command_kill(self, client: str) -> Reply:
-        """`session kill`."""
-        try:
-            await self.evictor.kill_client(client)
-        except FsError as exc:
-            return Reply.fail(exc.errno, exc.why)
-        return Reply()
-
-    def command_config(self, client: int, option: str, value: str | None) -> Reply:
-        """`session config`."""
-        try:
-            self.evictor.config_client(client, option, value)
-        except FsError as exc:
-            return Reply.fail(exc.errno, exc.why)
-        return Reply()
 
     def dump(self, session_filter: SessionFilter, *, cap_dump: bool = False) -> list[Any]:
         """`session ls`."""

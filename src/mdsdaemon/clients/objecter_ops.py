@@ -267,6 +267,14 @@ class ObjectOperation:
         """Cut, or prolong with zeros, to `size`."""
         return self.add(OSDOp.extent(Op.TRUNCATE, size))
 
+    def trimtrunc(self, truncate_size: int, truncate_seq: int) -> Self:
+        """Cut to `truncate_size` if the object has not seen this truncation yet."""
+        return self.add(
+            OSDOp.extent(
+                Op.TRIMTRUNC, 0, 0, truncate_size=truncate_size, truncate_seq=truncate_seq
+            )
+        )
+
     def create(self, excl: bool = False) -> Self:
         """Make the object; EEXIST if it is there and `excl`."""
         return self.add(OSDOp(Op.CREATE, OpFlag.EXCL if excl else 0))

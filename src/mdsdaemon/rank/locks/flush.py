@@ -16,7 +16,7 @@ from mdsdaemon.messages.client_caps import MClientCapRelease, MClientCaps
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.locks.cap_fields import decode_xattrs, update_fields
 from mdsdaemon.rank.locks.capability import Capability, seq_before
-from mdsdaemon.rank.locks.inode_locks import KNOWN, NEEDED
+from mdsdaemon.rank.locks.inode_locks import KNOWN
 from mdsdaemon.rank.locks.max_size import MAX_SIZE, MaxSize
 from mdsdaemon.rank.mutation import Mutation
 from mdsdaemon.types.caps import Release
@@ -352,9 +352,7 @@ class CapFlush(MaxSize):
         if notable:
             if client in inode.inode.client_ranges and (inode.inode.nlink or inode.caps):
                 if kill:
-                    locks = self.locks_of(inode)
-                    if locks.recovery == KNOWN:
-                        locks.recovery = NEEDED
+                    self.needs_recovery(inode)
                 elif not self.rank.read_only:
                     self.check_max_size(inode)
             self.eval(inode)

@@ -12,7 +12,7 @@ from mdsdaemon.messages.client_caps import MClientCaps
 from mdsdaemon.rank.cache.inode import ROOT
 from mdsdaemon.rank.locks import lock_states as st
 from mdsdaemon.rank.locks.capability import Capability
-from mdsdaemon.rank.locks.inode_locks import NEEDED, InodeLocks
+from mdsdaemon.rank.locks.inode_locks import KNOWN, NEEDED, InodeLocks
 from mdsdaemon.types.client_caps import (
     CAP_ANY,
     CAP_ANY_DIR_OPS,
@@ -184,7 +184,7 @@ class CapIssuer:
         if recovery is not None:
             recovery.enqueue(inode)
         else:
-            locks.recovery = 0
+            locks.recovery = KNOWN
 
     def _take_from_silent(self, inode: CInode, silent: list[Capability]) -> bool:
         """Clients that are silent do not give back what others need; whether the locks may move."""
@@ -205,9 +205,15 @@ class CapIssuer:
         cap.revoke_all()
         self._not_revoking(cap)
         if cap.client in inode.inode.client_ranges:
-            locks = self.locks_of(inode)
-            if not locks.recovery:
-                locks.recovery = NEEDED
+            self.needs_recovery(inode)
+
+    def needs_recovery(self, inode: CInode) -> None:
+        """A client that could write is silent: the size has to be found out before it is told."""
+        locks = self.locks_of(inode)
+        if locks.recovery == KNOWN:
+            locks.recovery = NEEDED
+        elif self.rank.recovery is not None:
+            self.rank.recovery.enqueue(inode)  # once more
 
     def _evict(self, session: Session) -> None:
         """A silent client has unwritten data where others want to go: it is given up."""

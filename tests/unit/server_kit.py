@@ -223,10 +223,13 @@ class Client:
         return self.ask(MdsOp.RMDIR, path, **fields)
 
     def rename(self, old: Any, new: Any, **fields: Any) -> Reply:
-        return self.ask(MdsOp.RENAME, new, as_path(old), **fields)
+        return self.ask(MdsOp.RENAME, self.kit.place(new), self.kit.place(old), **fields)
 
     def link(self, old: Any, new: Any, **fields: Any) -> Reply:
-        return self.ask(MdsOp.LINK, new, as_path(old), **fields)
+        """`old` is what the new name shall lead to: as clients do, by its number."""
+        target = self.kit.find(old) if isinstance(old, str) else None
+        source = FilePath(target.ino, "") if target is not None else as_path(old)
+        return self.ask(MdsOp.LINK, self.kit.place(new), source, **fields)
 
     def setattr(self, path: Any, mask: int, **values: Any) -> Reply:
         return self.ask(MdsOp.SETATTR, path, args=SetattrArgs(mask=mask, **values))
@@ -276,6 +279,9 @@ class StubStrays:
     def stray_dir_inode(self) -> Any:
         return self.rank.cache.inodes[0x600]
 
+    def is_purging(self, inode: Any) -> bool:
+        return False
+
     def eval_stray(self, inode: Any) -> None:
         self.seen.append(inode.ino)
 
@@ -306,6 +312,32 @@ class ServerKit:
     def client(self, caps: str = "allow *", number: int = 0) -> Client:
         """A client with an open session."""
         return Client(self, number or 4100 + len(self.rank.sessionmap) + 1, caps)
+
+    def find(self, path: str) -> Any:
+        """The inode at a path, from the cache; None: there is none."""
+        at = self.rank.cache.root
+        for name in path.strip("/").split("/"):
+            if not name:
+                continue
+            at = self.kit.run(lambda at=at, name=name: self.rank.store.lookup(at, name))
+            if at is None or at.is_null:
+                return None
+            at = at.inode or self.kit.run(lambda at=at: self.rank.store.need_remote(at))
+        return at
+
+    def dentry(self, path: str) -> Any:
+        """The dentry at a path; None: there is none."""
+        above, _, name = path.strip("/").rpartition("/")
+        return self.kit.run(lambda: self.rank.store.lookup(self.find(above), name))
+
+    def place(self, path: Any) -> FilePath:
+        """A path as clients send it: one name below an inode."""
+        if not isinstance(path, str):
+            return as_path(path)
+        above, _, name = path.strip("/").rpartition("/")
+        diri = self.find(above)
+        assert diri is not None, f"there is no {above}"
+        return FilePath(diri.ino, name)
 
     def settle(self) -> None:
         """Everything that is due happens."""

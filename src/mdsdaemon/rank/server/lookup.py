@@ -122,13 +122,9 @@ def _inode_by_number(server: Server, ino: int) -> CInode:
     inode = server.rank.cache.inodes.get(ino)
     if inode is None:
         inode = server.rank.store.need_inode(ino)
-    if _is_purging(inode):
+    if server.rank.strays.is_purging(inode):
         raise FsError(errno.ESTALE)
     return inode
-
-
-def _is_purging(inode: CInode) -> bool:
-    return inode.extra is not None and bool(inode.extra.get("purging"))
 
 
 def _lookup_snap_ino(server: Server, req: MDRequest) -> None:

@@ -65,6 +65,8 @@ def base_inode(rank: RankCore, ino: int) -> CInode:
     inode = rank.cache.inodes.get(ino)
     if inode is None:
         inode = rank.store.need_inode(ino)
+    if inode.inode.nlink <= 0 and rank.strays.is_purging(inode):
+        raise FsError(errno.ESTALE, f"{inode} is being purged")
     return inode
 
 

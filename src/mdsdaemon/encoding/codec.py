@@ -94,12 +94,19 @@ class Codec(Generic[T]):
     sortable: bool = False
     """Whether values compare with ``<``: sets and maps of them are then written in order."""
 
+    @property
+    def fixed_out(self) -> str | None:
+        """As ``fixed``, for what is written: a struct may always be written with one size, and yet
+        be read with others.
+        """
+        return self.fixed
+
     def load(self, g: Gen, names: list[str]) -> str:
         """For a fixed codec: the expression of the value from its unpacked parts."""
         raise NotImplementedError
 
     def dump(self, g: Gen, expr: str) -> list[str]:
-        """For a fixed codec: the expressions to pack for the value of ``expr``."""
+        """With ``fixed_out``: the expressions to pack for the value of ``expr``."""
         raise NotImplementedError
 
     def gen_decode(self, g: Gen, target: str) -> None:
@@ -198,8 +205,8 @@ def fixed_decode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
 
 
 def fixed_encode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
-    """Emit one ``pack`` for a run of fixed codecs."""
-    fmt = "".join(codec.fixed or "" for codec, _ in run)
+    """Emit one ``pack`` for a run of codecs that are written with a fixed size."""
+    fmt = "".join(codec.fixed_out or "" for codec, _ in run)
     parts: list[str] = []
     for codec, expr in run:
         parts += codec.dump(g, expr)

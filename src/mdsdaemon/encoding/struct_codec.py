@@ -69,6 +69,11 @@ class FieldSpec:
         return self.codec.fixed is not None and not self.if_more
 
     @property
+    def in_run_out(self) -> bool:
+        """Whether the field joins its neighbours of the same condition in one pack."""
+        return self.codec.fixed_out is not None
+
+    @property
     def plain_run(self) -> bool:
         """Whether the field is always there and of a fixed size, known without its value."""
         return self.in_run and not any(self.condition) and not self.length_of
@@ -87,12 +92,12 @@ class _Renamed(ast.NodeTransformer):
         return node
 
 
-def _runs(specs: dict[str, FieldSpec]) -> list[list[str]]:
-    """The fields' names in order, neighbours that are read by one unpack together."""
+def _runs(specs: dict[str, FieldSpec], in_run: Callable[[FieldSpec], bool]) -> list[list[str]]:
+    """The fields' names in order, neighbours that are read or written in one step together."""
     runs: list[list[str]] = []
     for name, spec in specs.items():
         last = specs[runs[-1][-1]] if runs else None
-        if last is not None and last.in_run and spec.in_run and last.condition == spec.condition:
+        if last is not None and in_run(last) and in_run(spec) and last.condition == spec.condition:
             runs[-1].append(name)
         else:
             runs.append([name])
@@ -173,10 +178,33 @@ class WireCodec(Codec[C]):
             names = names[n:]
         return self._construct(g, args)
 
+    @property
+    def fixed_out(self) -> str | None:
+        body = self._fixed_body()
+        return body if body is None or self.envelope == "bare" else "BBI" + body
+
+    def _fixed_body(self) -> str | None:
+        """The format of all fields as they are written, if they always take the same bytes."""
+        if self.envelope == "bare":
+            return self.fixed
+        one_version = len(self.versions) == 1 and not self.versions[0][0]
+        if self.envelope != "start" or not one_version or self.keep_tail or self.by_value:
+            return None
+        specs = [s for s in self.specs.values() if s.in_version(self.versions[0][1])]
+        if not all(s.in_run_out and not any(s.condition) and not s.length_of for s in specs):
+            return None
+        return "".join(s.codec.fixed_out or "" for s in specs)
+
     def dump(self, g: Gen, expr: str) -> list[str]:
         value = g.temp()
         g.line(f"{value} = {expr}")
-        return [part for n, s in self.specs.items() for part in s.codec.dump(g, f"{value}.{n}")]
+        parts: list[str] = []
+        specs = self.specs
+        if self.envelope != "bare":
+            _, v, compat = self.versions[0]
+            parts = [str(v), str(compat), str(struct_of(self._fixed_body() or "").size)]
+            specs = {n: s for n, s in specs.items() if s.in_version(v)}
+        return parts + [x for n, s in specs.items() for x in s.codec.dump(g, f"{value}.{n}")]
 
     def _construct(self, g: Gen, args: dict[str, str]) -> str:
         """The call of the class: positional as long as no field is left out."""
@@ -217,7 +245,7 @@ class WireCodec(Codec[C]):
     def _make_decode_body(self, version: int) -> Decoder:
         g = Gen(self.cls.__name__)
         specs = {n: s for n, s in self.specs.items() if s.in_version(version)}
-        for names in _runs(specs):
+        for names in _runs(specs, lambda spec: spec.in_run):
             spec = specs[names[0]]
             g.field_name = names[0]
             condition = self._condition(spec, "v_", specs)
@@ -341,7 +369,7 @@ class WireCodec(Codec[C]):
     # -- encoding ---------------------------------------------------------------------------
 
     def gen_encode(self, g: Gen, expr: str) -> None:
-        if self.fixed is not None:
+        if self.fixed_out is not None:
             fixed_encode(g, [(self, expr)])
         else:
             g.line(f"{g.const(self.encoder(), 'encode')}(out, {expr}, f)")
@@ -363,14 +391,14 @@ class WireCodec(Codec[C]):
         g = Gen(self.cls.__name__)
         specs = {n: s for n, s in self.specs.items() if s.in_version(version)}
         g.line("pass")
-        for names in _runs(specs):
+        for names in _runs(specs, lambda spec: spec.in_run_out):
             spec = specs[names[0]]
             g.field_name = names[0]
             condition = self._condition(spec, "x.", specs)
             if condition:
                 g.line(f"if {condition}:")
                 g.indent()
-            if spec.in_run:
+            if spec.in_run_out:
                 fixed_encode(g, [(specs[name].codec, _written(name, specs)) for name in names])
             elif spec.counted_by:
                 spec.codec.gen_encode_bare(g, _written(names[0], specs))

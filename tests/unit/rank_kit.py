@@ -261,17 +261,25 @@ class Kit:
         return trio.run(main, clock=clock)
 
 
-def make_rank(*, objects: FakeObjecter | None = None, root: bool = True, **options: str) -> Kit:
+def make_rank(
+    *,
+    objects: FakeObjecter | None = None,
+    real: Any = None,
+    pools: tuple[int, ...] = (METADATA_POOL, DATA_POOL, OTHER_POOL),
+    root: bool = True,
+    **options: str,
+) -> Kit:
     """A rank.
 
     Args:
         objects: of another rank, to go on with (its engine is shared).
+        real: an Objecter of a cluster, whose metadata pool and data pools are `pools`.
         root: an empty tree is made, in the cache only; False: there is nothing in the cache.
         options: of the configuration.
     """
     clock = Clock()
     config = Config("mds.a", options, hostname="box")
-    mdsmap = MDSMap(epoch=1, metadata_pool=METADATA_POOL, data_pools=[DATA_POOL, OTHER_POOL])
+    mdsmap = MDSMap(epoch=1, metadata_pool=pools[0], data_pools=list(pools[1:]))
     host = Host.seeded(1, clock)
     log = logging.getLogger("test.mds.a")
     services = SimpleNamespace(
@@ -288,7 +296,7 @@ def make_rank(*, objects: FakeObjecter | None = None, root: bool = True, **optio
     rank = TestRank(services)
     objecter = FakeObjecter(objects.engine if objects is not None else None)
     mdlog = FakeMDLog()
-    rank.objecter = cast("Any", objecter)
+    rank.objecter = cast("Any", real if real is not None else objecter)
     rank.mdlog = cast("Any", mdlog)
     rank.snaps = cast("Any", NoSnaps())
     rank.cache = MDCache(rank)

@@ -23,12 +23,12 @@ from mdsdaemon.config import load_config
 from mdsdaemon.daemon.embed import MDS, open_mds
 from mdsdaemon.encoding import decode, encode, wire_codec
 from mdsdaemon.messages.base import Message, decode_message
-from mdsdaemon.messages.client_caps import MClientCaps
+from mdsdaemon.messages.client_caps import MClientCapRelease, MClientCaps, MClientLease
 from mdsdaemon.messages.client_misc import MClientMetrics, MClientReconnect
 from mdsdaemon.messages.client_request import MClientRequest, SnapPayload
 from mdsdaemon.messages.client_session import MClientSession
 from mdsdaemon.types.client_args import OpenArgs, SetattrArgs
-from mdsdaemon.types.client_caps import CAP_FILE_BUFFER, CAP_FILE_WR, STAT_CAP_INODE_ALL
+from mdsdaemon.types.client_caps import CAP_FILE_BUFFER, CAP_FILE_WR, CAP_PIN, STAT_CAP_INODE_ALL
 from mdsdaemon.types.client_locks import LOCK_EXCL, LOCK_FLOCK, LOCK_UNLOCK, ReconnectLocks
 from mdsdaemon.types.client_ops import (
     O_CREAT,
@@ -41,6 +41,7 @@ from mdsdaemon.types.client_ops import (
     SETATTR_SIZE,
     SETATTR_UID,
     CapOp,
+    LeaseOp,
     MdsOp,
     SessionOp,
 )
@@ -326,3 +327,44 @@ async def test_reconnect(osd_cluster: RealCluster, last: int) -> None:
     # in the old form libcephfs leaves them out, though it has a place for them
     assert [(r.ino, r.seq) for r in claim.realms] == ([(1, 1)] if last >= 12 else [])
     assert not claim.more
+
+
+async def test_what_is_asked_back_comes_back(osd_cluster: RealCluster) -> None:
+    """A capability revoked, a lease revoked, capabilities given back for want of room."""
+    fs = FileSystem()
+    async with serving(osd_cluster, fs), mounted(osd_cluster) as peer:
+        con = fs.received(MClientSession)[0].connection
+        for i in range(20):
+            await peer.acall("mkdir", f"/d{i}", 0o755)
+        d = fs.root.children["d3"].stat.ino
+        cap = fs.cap_id
+        await peer.acall("stat", "/d3")
+        con.send_message(
+            MClientCaps(
+                CapOp.REVOKE,
+                ino=d,
+                realm=1,
+                cap_id=d,
+                seq=cap + 1,
+                caps=CAP_PIN,
+                mode=stat.S_IFDIR | 0o711,
+                nlink=1,
+                inline_version=0,
+            )
+        )
+        answer = only(
+            await fs.wait_for(lambda: [m for m in fs.received(MClientCaps) if m.ino == d])
+        )
+        assert (answer.op, answer.caps, answer.seq) == (CapOp.UPDATE, CAP_PIN, cap + 1)
+        assert (await peer.acall("stat", "/d3"))["st_ino"] == d
+
+        con.send_message(MClientLease(LeaseOp.REVOKE, mask=1, ino=1, seq=1, dname="d3"))
+        lease = only(await fs.wait_for(lambda: fs.received(MClientLease)))
+        assert (lease.action, lease.ino, lease.dname) == (LeaseOp.RELEASE, 1, "d3")
+
+        con.send_message(MClientSession(SessionOp.RECALL_STATE, max_caps=5))
+        released = await fs.wait_for(lambda: fs.received(MClientCapRelease))
+        items = [item for m in released for item in m.caps]
+        assert {item.ino for item in items} <= set(fs.inodes)
+        assert all(item.cap_id == item.ino for item in items)
+        assert len(items) >= 10

@@ -7,6 +7,7 @@ Behaviour: ceph/ceph, src/mds/MDCache.h (Pacific)
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from typing import TYPE_CHECKING
 
 from mdsdaemon.rank.cache.dentry import CDentry
@@ -27,6 +28,7 @@ class MDCache:
     Attributes:
         inodes: of the head, by number.
         snap_inodes: of snapshots, by (number, last).
+        snap_lasts: by number, the `last` of those, in order.
         num_dentries, num_dirs: how many dentries and fragments there are.
     """
 
@@ -34,6 +36,7 @@ class MDCache:
         self.rank = rank
         self.inodes: dict[int, CInode] = {}
         self.snap_inodes: dict[tuple[int, int], CInode] = {}
+        self.snap_lasts: dict[int, list[int]] = {}
         self.num_dentries = self.num_dirs = 0
 
     # -- what is there -----------------------------------------------------------------------
@@ -53,6 +56,16 @@ class MDCache:
             return self.inodes.get(ino)
         return self.snap_inodes.get((ino, last))
 
+    def snap_after(self, ino: int, follows: int) -> CInode | None:
+        """The earliest version of an inode that snapshots after `follows` see, if one is in the
+        cache beside the head.
+        """
+        lasts = self.snap_lasts.get(ino)
+        if lasts is None:
+            return None
+        at = bisect_right(lasts, follows)
+        return self.snap_inodes[ino, lasts[at]] if at < len(lasts) else None
+
     def __len__(self) -> int:
         return len(self.inodes) + len(self.snap_inodes)
 
@@ -65,6 +78,7 @@ class MDCache:
             self.inodes[inode.ino] = inode
         else:
             self.snap_inodes[inode.ino, inode.last] = inode
+            insort(self.snap_lasts.setdefault(inode.ino, []), inode.last)
         return inode
 
     def remove_inode(self, inode: CInode) -> None:
@@ -75,6 +89,10 @@ class MDCache:
             del self.inodes[inode.ino]
         else:
             del self.snap_inodes[inode.ino, inode.last]
+            lasts = self.snap_lasts[inode.ino]
+            lasts.remove(inode.last)
+            if not lasts:
+                del self.snap_lasts[inode.ino]
 
     def add_dir(self, inode: CInode, frag: Frag = WHOLE) -> CDir:
         """A fragment of a directory, with nothing known of what is in it; an old one if there."""

@@ -98,12 +98,15 @@ class CDir:
         dn = self.items.get(name)
         if snapid == NOSNAP:
             return dn
-        if dn is not None and dn.first <= snapid:
-            return dn
         for old in self.snap_items.get(name, ()):
             if old.last >= snapid:
-                return old if old.first <= snapid else None
-        return None
+                if old.first <= snapid:
+                    return old
+                break
+        if dn is None or dn.first > snapid:
+            return None
+        # that the head leads nowhere tells nothing of snapshots, unless all of those are known
+        return dn if self.complete or not dn.is_null else None
 
     def lookup_exact(self, name: str, last: int) -> CDentry | None:
         """The dentry that is stored with this last snapshot, if it is in the cache."""

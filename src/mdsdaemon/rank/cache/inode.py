@@ -130,7 +130,12 @@ class CInode:
     @property
     def is_multiversion(self) -> bool:
         """Old versions lie in `old_inodes`, not in dentries of their own."""
-        return bool(self.snaprealm_blob) or self.is_dir or bool(self.old_inodes)
+        return (
+            bool(self.snaprealm_blob)
+            or self.is_dir
+            or self.inode.nlink > 1
+            or bool(self.old_inodes)
+        )
 
     @property
     def is_root(self) -> bool:

@@ -252,7 +252,7 @@ class Reconnect:
         claims, self.claims = self.claims, {}
         self._num_claims = 0
         progress.total += len(claims)
-        for last in await_order(claims):
+        for last in in_groups(claims):
             async with trio.open_nursery() as nursery:
                 for ino in last:
                     nursery.start_soon(self._rejoin_one, ino, claims[ino], progress)
@@ -262,7 +262,7 @@ class Reconnect:
         try:
             await until_done(lambda: rank.store.need_inode(ino))
         except FsError as exc:
-            # a request that is to be replayed may make it; else the locker refuses the claim
+            # a replayed request may make it; until then the locker keeps the claims
             rank.log.info("a client claims inode %#x, which is not there: %s", ino, exc)
         for claim in claims:
             if rank.sessionmap.get_session(claim.session.client) is claim.session:
@@ -270,7 +270,7 @@ class Reconnect:
         progress.done += 1
 
 
-def await_order(claims: dict[int, list[Claim]]) -> list[list[int]]:
+def in_groups(claims: dict[int, list[Claim]]) -> list[list[int]]:
     """The claimed numbers, in groups that are looked for side by side."""
     inos = sorted(claims)
     return [inos[at : at + AT_ONCE] for at in range(0, len(inos), AT_ONCE)]

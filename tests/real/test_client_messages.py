@@ -47,6 +47,7 @@ from mdsdaemon.types.client_ops import (
 )
 from mdsdaemon.types.feature_bitset import CEPHFS_FEATURES_SUPPORTED, FeatureBitset
 from mdsdaemon.types.mds import FilePath
+from mdsdaemon.types.name_hash import STR_HASH_RJENKINS, dentry_hash
 from mdsdaemon.types.release import REEF_FEATURES
 
 QUICK_MDS = ["--mds-tick-interval", "0.2"]
@@ -228,9 +229,10 @@ async def test_listings(osd_cluster: RealCluster, limit: int) -> None:
     assert len(requests) == -(-len(names) // limit)
     assert [bool(r.path2.path) for r in requests] == [False] + [True] * (len(requests) - 1)
     assert all(r.args.flags == READDIR_REPLY_BITFLAGS for r in requests)
-    # the places that the client gives to names come from their hashes, as we reckon them
-    by_place = sorted((entry[3], entry[0]) for entry in listed[2:])
-    assert [name for _, name in by_place] == [entry[0] for entry in listed[2:]]
+    # the place that the client gives to a name has its hash, as the client reckons it
+    for name, _, _, offset in listed[2:]:
+        text = name.encode("latin-1").decode("utf-8", "surrogateescape")
+        assert offset >> 28 & 0xFFFFFF == dentry_hash(STR_HASH_RJENKINS, text) & 0xFFFFFF
 
 
 async def test_dirty_data_is_flushed_with_its_caps(osd_cluster: RealCluster) -> None:

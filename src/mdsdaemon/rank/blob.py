@@ -171,7 +171,7 @@ class BlobBuilder:
         is_dir = inode.is_dir
         return FullBit(
             dn="" if dn is None else dn.name,
-            dnfirst=2 if dn is None else dn.first,
+            dnfirst=inode.first if dn is None else dn.first,
             dnlast=inode.last if dn is None else dn.last,
             dnv=0 if dn is None else dn.version,
             inode=inode.inode,

@@ -21,7 +21,13 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from mdsdaemon.rank.blob import BlobBuilder
-from mdsdaemon.rank.cache.stats import frag_to_inode, inode_to_frag, link_stats
+from mdsdaemon.rank.cache.stats import (
+    copy_frag,
+    copy_nest,
+    frag_to_inode,
+    inode_to_frag,
+    link_stats,
+)
 from mdsdaemon.types.entity import CLIENT, PeerName
 from mdsdaemon.types.inode import Inode
 from mdsdaemon.types.journal import EUpdate
@@ -173,29 +179,56 @@ class Mutation:
         return end
 
     def _sum_up(self, deep: bool) -> None:
-        """Children to fragments to directories: one step now, the rest when it is flushed."""
-        for inode in list(self._inodes):
+        """Children to fragments to directories, and on up.
+
+        A directory at once counts what changed in its fragments; those above it do so if they have
+        not for mds_dirstat_min_interval, else when the change is carried up later.
+        """
+        now, interval = self.rank.now(), self._interval
+        near: dict[CDir, None] = dict(self._dirs)
+        for inode in self._inodes:
             if inode.parent is not None and inode_to_frag(inode, inode.parent.dir):
-                if deep:
-                    self._dirs[inode.parent.dir] = None
-                else:
-                    self._pending(inode.parent.dir.inode)
-        waiting = deque(self._dirs)
+                near[inode.parent.dir] = None
+        waiting = deque(near)
         while waiting:
             directory = waiting.popleft()
-            inode = directory.inode
             if not frag_to_inode(directory, probe=True):
+                continue
+            inode = directory.inode
+            if not deep and directory not in near and now - directory.summed < interval:
+                self._pending(inode)
                 continue
             self.inode(inode)
             frag_to_inode(directory)
-            if inode.parent is None:
-                continue
-            if deep:
-                inode_to_frag(inode, inode.parent.dir)
-                self._dirs[inode.parent.dir] = None
+            directory.summed = now
+            self._check_sums(directory)
+            self._dirs[directory] = None
+            if inode.parent is not None and inode_to_frag(inode, inode.parent.dir):
                 waiting.append(inode.parent.dir)
-            else:
-                self._pending(inode)
+
+    @property
+    def _interval(self) -> int:
+        return int(self.rank.config.get_float("mds_dirstat_min_interval") * 1e9)
+
+    def _check_sums(self, directory: CDir) -> None:
+        """A directory of one fragment has what is in that; if they differ, the fragment is right."""
+        if directory.frag.enc:
+            return
+        fnode, stored = directory.fnode, directory.inode.inode
+        clog, where = self.rank.services.clog, directory.dirfrag
+        if stored.dirstat.size != fnode.fragstat.size:
+            clog.error(
+                f"unmatched fragstat size on single dirfrag {where}, inode has {stored.dirstat}, "
+                f"dirfrag has {fnode.fragstat}"
+            )
+            copy_frag(stored.dirstat, fnode.fragstat)
+        if stored.rstat.rbytes != fnode.rstat.rbytes:
+            clog.error(
+                f"unmatched rstat rbytes on single dirfrag {where}, inode has {stored.rstat}, "
+                f"dirfrag has {fnode.rstat}"
+            )
+            copy_nest(stored.rstat, fnode.rstat)
+            stored.rstat.rsubdirs += 1  # itself
 
     def _pending(self, inode: CInode) -> None:
         """The sums of this directory have not reached the root."""

@@ -48,6 +48,7 @@ class CDir:
         committed: opens when the store under way is over; None: none is.
         damaged: it could not be read; operations on it are EIO.
         frozen: it is being split or merged: changes wait for `thawed`.
+        summed: when its sums were last counted in its directory; nanoseconds since the epoch.
         pos, pos_client: see `CInode`.
         pins: reasons to keep it in the cache beyond those that can be seen.
     """
@@ -75,6 +76,7 @@ class CDir:
     damaged: bool = False
     frozen: bool = False
     thawed: Gate | None = None
+    summed: int = 0
     pos: int = 0
     pos_client: int = 0
     last_journaled: int = 0

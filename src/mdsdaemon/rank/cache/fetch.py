@@ -19,6 +19,8 @@ from mdsdaemon.clients.objecter_ops import ObjectOperation, Output, Result
 from mdsdaemon.encoding import DecodeError, decode
 from mdsdaemon.rank.cache.dentry_codec import Loaded, decode_dentry, fill_inode, split_key
 from mdsdaemon.rank.cache.inode import CInode
+from mdsdaemon.rank.cache.nests import note_behind
+from mdsdaemon.rank.cache.stats import frag_to_inode
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.waiting import Gate, MustWait
 from mdsdaemon.types.backtrace import Backtrace
@@ -251,6 +253,8 @@ class Fetcher:
         if not directory.fnode.version:
             directory.fnode = fnode
             directory.committed_version = fnode.version
+            if frag_to_inode(directory, probe=True):
+                note_behind(self.rank, directory.inode)
         return True
 
     def _stale_before(self, directory: CDir) -> list[int] | None:
@@ -317,6 +321,8 @@ class Fetcher:
         dn = cache.add_dentry(directory, name, loaded.first, last)
         dn.touched = False
         cache.link_primary(dn, inode)
+        if store.inode.rstat != store.inode.accounted_rstat and last == NOSNAP:
+            note_behind(self.rank, inode)
         dn.version = store.inode.version
         dn.alternate_name, dn.store_tail = loaded.alternate_name, loaded.tail
 

@@ -7,15 +7,14 @@
         reply = client.mkdir("/a")
         assert reply.result == 0
 
-A client waits for its reply: the rank's queue and RADOS go on until it is there. What the client has
-got is in `client.inbox`; replies are decoded as stock clients do.
+A client waits for its reply: the rank's queue and RADOS go on until it is there. What the client
+has got is in `client.con.sent`; replies are decoded as stock clients do.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, cast
 
 import attrs
@@ -25,7 +24,13 @@ from tests.unit.rank_kit import Kit, make_rank
 
 from mdsdaemon.cephx.caps import MDSAuthCaps
 from mdsdaemon.messages.client_caps import MClientCaps, MClientLease
-from mdsdaemon.messages.client_reply import Listing, MClientReply, Trace, decode_listing, decode_trace
+from mdsdaemon.messages.client_reply import (
+    Listing,
+    MClientReply,
+    Trace,
+    decode_listing,
+    decode_trace,
+)
 from mdsdaemon.messages.client_request import MClientRequest
 from mdsdaemon.rank.locks.locker import Locker
 from mdsdaemon.rank.mutation import Mutation
@@ -112,7 +117,7 @@ class Reply:
 class Client:
     """A client of the kit's rank."""
 
-    def __init__(self, kit: ServerKit, number: int, caps: str) -> None:
+    def __init__(self, kit: ServerKit, number: int, caps: str, stocked: bool) -> None:
         self.kit = kit
         self.number = number
         self.con = FakeConnection()
@@ -122,6 +127,10 @@ class Client:
         self.session.info.client_metadata.features = ALL_FEATURES
         kit.rank.sessionmap.add_session(self.session)
         kit.rank.sessionmap.set_state(self.session, SessionState.OPEN)
+        if stocked:
+            for start, length in kit.rank.inotable.free.take(1000).items():
+                self.session.prealloc_inos.insert(start, length)
+                self.session.free_prealloc_inos.insert(start, length)
         kit.clients.append(self)
         self.obedient = True
         self.seen = 0
@@ -158,7 +167,9 @@ class Client:
 
     # -- requests ----------------------------------------------------------------------------
 
-    def send(self, op: int, path: Any = "", path2: Any = "", args: Any = None, **fields: Any) -> int:
+    def send(
+        self, op: int, path: Any = "", path2: Any = "", args: Any = None, **fields: Any
+    ) -> int:
         """Send a request; its tid."""
         self.tid += 1
         msg = MClientRequest(
@@ -184,11 +195,14 @@ class Client:
         """The replies to a request so far."""
         return [m for m in self.con.sent if isinstance(m, MClientReply) and m.tid == tid]
 
-    def ask(self, op: int, path: Any = "", path2: Any = "", args: Any = None, **fields: Any) -> Reply:
+    def ask(
+        self, op: int, path: Any = "", path2: Any = "", args: Any = None, **fields: Any
+    ) -> Reply:
         """Send a request and wait for its last reply."""
+        before = len(self.replies(self.tid + 1))
         tid = self.send(op, path, path2, args, **fields)
         self.kit.settle()
-        got = self.replies(tid)
+        got = self.replies(tid)[before:]
         assert got, f"no reply to {MdsOp(op).name} {path}"
         assert got[-1].safe, "the safe reply is missing"
         trace = decode_trace(STRUCT_REPLIES, got[0])
@@ -307,11 +321,12 @@ class ServerKit:
         rank.server = Server(rank)
         self.clients: list[Client] = []
         if not hasattr(rank.objecter, "osd_map"):
-            rank.objecter.osd_map = SimpleNamespace(pools={}, epoch=1)
+            rank.objecter.osd_map = rank.objecter.engine.osd_map
+        rank.objecter.epoch = 1
 
-    def client(self, caps: str = "allow *", number: int = 0) -> Client:
-        """A client with an open session."""
-        return Client(self, number or 4100 + len(self.rank.sessionmap) + 1, caps)
+    def client(self, caps: str = "allow *", number: int = 0, *, stocked: bool = True) -> Client:
+        """A client with an open session; `stocked`: with inode numbers, as after a create."""
+        return Client(self, number or 4100 + len(self.rank.sessionmap) + 1, caps, stocked)
 
     def find(self, path: str) -> Any:
         """The inode at a path, from the cache; None: there is none."""
@@ -345,7 +360,7 @@ class ServerKit:
             self.kit.settle()
             self.rank.end_of_dispatch()
             self.kit.settle()
-            if not any([client.answer() for client in self.clients]):
+            if not any(client.answer() for client in self.clients):
                 return
 
     def events(self) -> list[str]:

@@ -4,7 +4,6 @@ same tree."""
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
 from tests.unit.server_kit import Client, ServerKit, in_trio
@@ -19,6 +18,12 @@ from mdsdaemon.types.client_ops import (
     SETATTR_UID,
 )
 
+VXATTRS = [
+    ("ceph.dir.layout.pool", b"3"),
+    ("ceph.quota.max_files", b"9"),
+    ("ceph.dir.pin", b"0"),
+    ("ceph.file.layout.pool", b"3"),
+]
 NAMES = ["a", "b", "c", "long" * 20, "ünï", "\udcff\udcfe"]
 
 
@@ -92,12 +97,13 @@ class Monkey:
             stamp = r.randrange(1 << 60)
             return client.setattr(target.ino, mask, mode=0o640, uid=7, size=size, mtime=stamp).errno
         if what == "setxattr":
-            return client.setxattr(target.ino, "user.x", b"1" * r.randrange(9), r.choice([0, 1, 2])).errno
+            return client.setxattr(
+                target.ino, "user.x", b"1" * r.randrange(9), r.choice([0, 1, 2])
+            ).errno
         if what == "rmxattr":
             return client.rmxattr(target.ino, "user.x").errno
         if what == "vxattr":
-            name, value = r.choice([("ceph.dir.layout.pool", b"3"), ("ceph.quota.max_files", b"9"),
-                                    ("ceph.dir.pin", b"0"), ("ceph.file.layout.pool", b"3")])  # fmt: skip
+            name, value = r.choice(VXATTRS)
             return client.setxattr(target.ino, name, value).errno
         if what == "open":
             return client.open(target.ino, r.choice([0, 1, 2, 0o1002])).errno
@@ -114,7 +120,6 @@ def replayed(kit: ServerKit) -> ServerKit:
     for _, event in kit.mdlog.events:
         replay.replay(event, other.mdlog.segment)
     return other
-
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -160,6 +160,10 @@ class RankCore:
         """Ask the monitors for this state; it begins when a map has it."""
         raise NotImplementedError
 
+    def when_mdsmap(self, epoch: int, callback: Callable[[], None]) -> None:
+        """Call this when the map has this epoch; at once if it has."""
+        raise NotImplementedError
+
     def damaged(self, what: str) -> None:
         """This cannot be read or contradicts itself: say so to the monitors, then respawn."""
         raise NotImplementedError

@@ -14,8 +14,8 @@ from mdsdaemon.encoding import encode
 from mdsdaemon.messages.client_reply import CreatedInode, OpencResponse
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access, check_room
-from mdsdaemon.rank.server.new_inode import inherited_layout, new_inode, new_xattrs
 from mdsdaemon.rank.server.maps import wait_for_map
+from mdsdaemon.rank.server.new_inode import inherited_layout, new_inode, new_xattrs
 from mdsdaemon.rank.server.open import open_inode
 from mdsdaemon.rank.server.traverse import Place, inode_of, place_for
 from mdsdaemon.types.client_caps import FILE_MODE_RDWR, FILE_MODE_WR, flags_to_mode
@@ -58,7 +58,7 @@ def lock_place(req: MDRequest, place: Place) -> None:
 
 
 def handle_mknod(server: Server, req: MDRequest) -> None:
-    """A file or a special file; for an ordinary one the client gets capabilities as if it opened it."""
+    """A file or a special file; of an ordinary one the client gets capabilities as of an open one."""
     rank, args = server.rank, req.msg.args
     kind = args.mode & S_IFMT or S_IFREG
     if kind not in KINDS:

@@ -152,6 +152,3 @@ def _lookup_snap_ino(server: Server, req: MDRequest) -> None:
         raise FsError(errno.ESTALE)
     rank.store.need_inode(ino)
     raise FsError(errno.ESTALE)
-
-
-

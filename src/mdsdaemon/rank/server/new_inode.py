@@ -13,7 +13,7 @@ from mdsdaemon.encoding import DecodeError, decode
 from mdsdaemon.rank.cache.inode import CInode
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.types.features import MDS_INLINE_DATA, has
-from mdsdaemon.types.inode import INLINE_NONE, S_IFDIR, S_IFMT, Inode, InlineData, XAttrs
+from mdsdaemon.types.inode import INLINE_NONE, S_IFDIR, S_IFMT, InlineData, Inode, XAttrs
 from mdsdaemon.types.layout import DirLayout, FileLayout
 from mdsdaemon.types.stats import NestInfo
 

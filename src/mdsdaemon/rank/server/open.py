@@ -74,9 +74,8 @@ def open_inode(server: Server, req: MDRequest, inode: CInode, dn: CDentry | None
     if rd:
         rank.locker.acquire(req, rd=rd)
     check_access(req, inode, MAY_READ | MAY_WRITE if mode & FILE_MODE_WR else MAY_READ)
-    if is_file or inode.is_dir:
-        if req.snapid == NOSNAP:
-            rank.locker.issue_new_caps(inode, req.session, mode)
+    if (is_file or inode.is_dir) and req.snapid == NOSNAP:
+        rank.locker.issue_new_caps(inode, req.session, mode)
     if mode & FILE_MODE_WR:
         rank.locker.check_max_size(inode)
     server.respond(req, inode=inode, dentry=dn)

@@ -28,9 +28,9 @@ def broadcast(rank: RankCore, inode: CInode, *, exclude: int = -1, changed: bool
     rbytes, rsize = stored.rstat.rbytes, stored.rstat.rsize
     for client, cap in inode.caps.items():
         known = cap.quota_seen
-        if not (changed and client != exclude):
-            if known == (rbytes, rsize) or not _worth_telling(stored, *known):
-                continue
+        worth = known != (rbytes, rsize) and _worth_telling(stored, *known)
+        if not worth and (not changed or client == exclude):
+            continue
         cap.quota_seen = (rbytes, rsize)
         msg = MClientQuota(
             ino=inode.ino,

@@ -66,8 +66,9 @@ def in_order(directory: CDir, snapid: int = NOSNAP) -> tuple[list[Key], list[CDe
 
     What was sorted is kept with the fragment until names come or go.
     """
-    if snapid == NOSNAP and directory.listing is not None:
-        return directory.listing
+    kept: tuple[list[Key], list[CDentry]] | None = directory.listing
+    if snapid == NOSNAP and kept is not None:
+        return kept
     dentries = [dn for dn in directory.items.values() if dn.first <= snapid]
     if snapid != NOSNAP:
         for name in directory.snap_items:
@@ -136,12 +137,15 @@ def handle_readdir(server: Server, req: MDRequest) -> None:
         if inode is None:
             if not dn.remote_ino:
                 continue
-            inode = _remote_inode(server, dn, writer)
-            if inode is None:
-                end = False
+            try:
+                inode = dn.remote_inode or rank.store.need_remote(dn)
+            except MustWait:
+                if not writer.count:
+                    raise
+                end = False  # what is listed has given out capabilities: it must be told
                 break
-            if inode is _BAD:
-                continue
+            except FsError:
+                continue  # there is no such inode
         if writer.count >= most:
             end = False
             break
@@ -167,9 +171,7 @@ def handle_readdir(server: Server, req: MDRequest) -> None:
     server.respond(req, inode=diri, extra=writer.finish(reply_flags), after=follow)
 
 
-def _leaf(
-    diri: CInode, frag: Frag, offset: str, offset_hash: int, flags: int
-) -> tuple[Frag, str]:
+def _leaf(diri: CInode, frag: Frag, offset: str, offset_hash: int, flags: int) -> tuple[Frag, str]:
     """The fragment to list: the one asked for, or what has become of it."""
     tree = diri.dirfragtree
     leaf = get_leaf(tree, frag.value)
@@ -180,23 +182,6 @@ def _leaf(
             return get_leaf(tree, offset_hash), offset
         return leaf, offset  # the client wants the fragment after the offset
     return leaf, ""
-
-
-_BAD = object()
-
-
-def _remote_inode(server: Server, dn: CDentry, writer: ListingWriter) -> CInode | None | object:
-    """The inode of a hard link; None: the listing ends before it. `_BAD`: there is none."""
-    if dn.remote_inode is not None:
-        return dn.remote_inode
-    try:
-        return server.rank.store.need_remote(dn)
-    except MustWait:
-        if writer.count:
-            return None  # what is listed has given out capabilities: it must be told
-        raise
-    except FsError:
-        return _BAD
 
 
 def _throttle(server: Server, req: MDRequest) -> None:

@@ -107,9 +107,7 @@ def _lock(req: MDRequest, src: Place, dest: Place, inode: CInode, old: CInode | 
     req.rank.locker.acquire(req, rd=rd, wr=wr, x=x)
 
 
-def _displace(
-    req: MDRequest, mut: Mutation, dest: Place, old: CInode, stray: Place | None
-) -> None:
+def _displace(req: MDRequest, mut: Mutation, dest: Place, old: CInode, stray: Place | None) -> None:
     """What has the new name now loses it."""
     dn = dest.dentry
     assert dn is not None
@@ -124,7 +122,8 @@ def _displace(
 def move(req: MDRequest, mut: Mutation, src: Place, dest: Place, inode: CInode) -> None:
     """The link goes from one name to the other, which leads nowhere."""
     srcdn, destdn = src.dentry, dest.dentry
-    assert srcdn is not None and destdn is not None
+    assert srcdn is not None
+    assert destdn is not None
     if inode.is_dir:
         mut.blob.renamed_dirino = inode.ino
     if srcdn.inode is not None:

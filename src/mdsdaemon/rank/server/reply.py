@@ -128,9 +128,7 @@ def dir_stat(directory: CDir) -> DirStat:
     return DirStat(directory.frag, 0 if directory.inode.is_base else CDIR_AUTH_PARENT)
 
 
-def put_trace(
-    req: MDRequest, reply: MClientReply, inode: CInode | None, dn: CDentry | None
-) -> int:
+def put_trace(req: MDRequest, reply: MClientReply, inode: CInode | None, dn: CDentry | None) -> int:
     """Tell of a directory with a name in it, and of an inode.
 
     Returns:

@@ -59,9 +59,9 @@ class Server:
         self.is_full = False
         self._active: dict[tuple[int, int], MDRequest] = {}
         self._last_client = self._last_end = self._end_before = 0
-        self._handlers: dict[int, Handler] = HANDLERS
+        self._handlers: dict[int, Handler] = {int(op): one for op, one in HANDLERS.items()}
         group = rank.counters.server
-        self._latency = {op: group[name] for op, name in COUNTERS.items()}
+        self._latency = {int(op): group[name] for op, name in COUNTERS.items()}
         self._received = group["handle_client_request"]
         self._dispatched = group["dispatch_client_request"]
         mds = rank.counters.mds
@@ -118,9 +118,7 @@ class Server:
         self._active[session.name.num, msg.tid] = req
         session.requests[msg.tid] = req
         if rank.optracker is not None:
-            req.op_tracker = rank.optracker.start(
-                msg.__str__, client=req.client, tid=msg.tid
-            )
+            req.op_tracker = rank.optracker.start(msg.__str__, client=req.client, tid=msg.tid)
         if msg.releases and not msg.is_replay:
             releases, msg.releases = msg.releases, []
             rank.locker.process_releases(session, releases, req)
@@ -140,7 +138,9 @@ class Server:
             return True
         is_open = msg.op in (MdsOp.OPEN, MdsOp.CREATE)
         # a client has to learn of an inode that it made, unless it knows it: it replays
-        if msg.is_replay or (not is_open and (not created or not self.rank.state == State.CLIENTREPLAY)):
+        if msg.is_replay or (
+            not is_open and (not created or self.rank.state != State.CLIENTREPLAY)
+        ):
             reply = self._reply(req, 0)
             if created:
                 reply.extra = encode(CreatedInode, CreatedInode(created))
@@ -165,7 +165,7 @@ class Server:
         most = rank.config.get_int("mds_max_completed_requests")
         if held >= most << session.num_trim_requests_warnings:
             session.num_trim_requests_warnings += 1
-            rank.services.clog.warning(
+            rank.services.clog.warn(
                 f"client.{session.name.num} does not advance its oldest_client_tid "
                 f"({oldest_tid}), {held} completed requests recorded in session"
             )
@@ -250,14 +250,13 @@ class Server:
         if req.locks is not None:
             self.rank.locker.release(req)
         reply = self._reply(req, error)
-        if inode is not None or dentry is not None:
-            if not req.is_replay:
-                after = max(after, put_trace(req, reply, inode, dentry))
+        if (inode is not None or dentry is not None) and not req.is_replay:
+            after = max(after, put_trace(req, reply, inode, dentry))
         reply.extra = extra
         if error:
             after = max(after, self._others_end(req.client))
             if req.queued_for_replay:
-                self.rank.services.clog.warning(f"failed to replay {req.reqid} error -{error}")
+                self.rank.services.clog.warn(f"failed to replay {req.reqid} error -{error}")
         elif req.msg.may_write and req.op != MdsOp.SETFILELOCK:
             session.add_completed_request(req.msg.tid, 0)
         session.send(reply, after)
@@ -296,9 +295,8 @@ class Server:
             rank.locker.release(req)
         reply = self._reply(req, 0)
         follow = 0
-        if inode is not None or dentry is not None:
-            if not msg.is_replay:
-                follow = put_trace(req, reply, inode, dentry)
+        if (inode is not None or dentry is not None) and not msg.is_replay:
+            follow = put_trace(req, reply, inode, dentry)
         reply.extra = extra
         early = (
             not req.no_early_reply
@@ -353,4 +351,3 @@ class Server:
         for req in list(session.requests.values()):
             req.killed = True
             self._finish(req)
-

@@ -141,6 +141,3 @@ def _set_times(stored: Inode, args: SetattrArgs) -> None:
         stored.btime = args.btime
     if mask & _TIMES:
         stored.time_warp_seq += 1
-
-
-

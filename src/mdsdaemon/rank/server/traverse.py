@@ -1,8 +1,8 @@
 """Paths of requests: from the inode where they begin to what is at their end.
 
-A path begins at an inode and goes down by names; nothing in it leads up, `.` and `..` are names like
-others (which no directory has), symbolic links are the client's. An empty first name stands for
-`.snap`, the name after it for a snapshot.
+A path begins at an inode and goes down by names; nothing in it leads up, `.` and `..` are names
+like others (which no directory has), symbolic links are the client's. An empty first name stands
+for `.snap`, the name after it for a snapshot.
 
 Behaviour: ceph/ceph, src/mds/MDCache.cc (path_traverse), src/include/filepath.h, src/mds/Server.cc
 (rdlock_path_pin_ref, rdlock_path_xlock_dentry) (Pacific)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import trio
@@ -122,8 +123,9 @@ class PurgeQueue:
 
     async def _find_end(self, journal: Journaler) -> None:
         """What was written last may be torn: only whole entries count."""
-        async for _ in journal.read_batches(journal.last_committed.write_pos):
-            pass
+        async with aclosing(journal.read_batches(journal.last_committed.write_pos)) as batches:
+            async for _ in batches:
+                pass
         self._taken = journal.read_pos = journal.expire_pos
         journal.set_writeable()
 
@@ -219,12 +221,13 @@ class PurgeQueue:
         """Execute what only the journal has, up to its end as it is now."""
         try:
             journal.read_pos = self._taken
-            async for batch in journal.read_batches(at_most=READ_AT_ONCE):
-                for entry in batch:
-                    if not await self._read_one(entry):
+            async with aclosing(journal.read_batches(at_most=READ_AT_ONCE)) as batches:
+                async for batch in batches:
+                    for entry in batch:
+                        if not await self._read_one(entry):
+                            return
+                    if self._fresh and self._fresh[0][0] == self._taken:
                         return
-                if self._fresh and self._fresh[0][0] == self._taken:
-                    return
         except JournalError as exc:
             if exc.errno != errno.EAGAIN:
                 self._failed(exc)

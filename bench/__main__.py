@@ -1,6 +1,6 @@
 """`nox -s bench` (or `python -m bench`): figures as tables, and all samples as JSON.
 
-nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE] [beside] [codecs] [journal] [messenger]
+nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE] [beside] [codecs] [journal] [messenger] [requests]
 """
 
 import argparse
@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import beside, codecs, journal
+from bench import beside, codecs, journal, requests
 
-PARTS = ("codecs", "messenger", "journal", "beside")
+PARTS = ("codecs", "messenger", "journal", "requests", "beside")
 
 
 def main() -> None:
@@ -42,6 +42,10 @@ def main() -> None:
         rows = journal.measure()
         results["journal"] = journal.as_json(rows)
         print(journal.table(rows), end="\n\n", file=out, flush=True)
+    if "requests" in parts:
+        times = requests.measure()
+        results["requests"] = requests.as_json(times)
+        print(requests.table(times), end="\n\n", file=out, flush=True)
     if "beside" in parts:
         figures = beside.measure(asked.rounds, asked.idle)
         results["beside"] = beside.as_json(figures)

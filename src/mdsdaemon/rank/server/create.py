@@ -58,7 +58,7 @@ def lock_place(req: MDRequest, place: Place) -> None:
 
 
 def handle_mknod(server: Server, req: MDRequest) -> None:
-    """A file or a special file; of an ordinary one the client gets capabilities as of an open one."""
+    """A file or a special file; an ordinary one comes with capabilities."""
     rank, args = server.rank, req.msg.args
     kind = args.mode & S_IFMT or S_IFREG
     if kind not in KINDS:

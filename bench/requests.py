@@ -1,0 +1,185 @@
+"""Requests inside a rank: from the decoded message to the reply's parts and the journal's bytes.
+
+nox -s bench -- requests        or: python -m bench.requests [--profile OPERATION]
+
+No sockets, no RADOS: one client, the rank of the unit tests, a journal that encodes and forgets.
+"""
+
+import argparse
+import cProfile
+import gc
+import pstats
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import trio
+from tests.unit.server_kit import Client, ServerKit
+
+from mdsdaemon.messages.client_request import MClientRequest
+from mdsdaemon.rank.log.events import encode_event
+from mdsdaemon.types.client_args import GetattrArgs, MkdirArgs, OpenArgs, ReaddirArgs, SetattrArgs
+from mdsdaemon.types.client_caps import STAT_CAP_INODE_ALL
+from mdsdaemon.types.client_ops import SETATTR_MODE, MdsOp
+from mdsdaemon.types.mds import FilePath
+
+COUNT = 3000
+GOALS = {"getattr": 150.0, "create": 350.0}
+"""Microseconds that are aimed at."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Microseconds of one operation."""
+
+    name: str
+    median: float
+    p99: float
+
+    def __str__(self) -> str:
+        goal = f"  aim {GOALS[self.name]:.0f}" if self.name in GOALS else ""
+        return f"{self.name:24}{self.median:10.1f}{self.p99:10.1f}{goal}"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """For people."""
+    return "\n".join([f"{'request':24}{'median us':>10}{'p99 us':>10}", *map(str, rows)])
+
+
+def as_json(rows: Sequence[Row]) -> list[dict[str, object]]:
+    """For machines."""
+    return [vars(row) for row in rows]
+
+
+class Forgetful:
+    """A journal that is safe at once: its cost is the encoding."""
+
+    def __init__(self, kit: ServerKit) -> None:
+        self._log = kit.mdlog
+        kit.mdlog.submit = self.submit  # type: ignore[method-assign]
+
+    def submit(self, event: Any) -> int:
+        log = self._log
+        log.event_seq += 1
+        log.write_pos += len(encode_event(event)) + 30
+        if log.event_seq % 1024 == 0:
+            log.start_new_segment()
+        return log.write_pos
+
+
+def requests(client: Client, op: int, count: int, make: Callable[[int], dict[str, Any]]) -> Any:
+    """Messages as they come from the decoder."""
+    made = []
+    for n in range(count):
+        fields = make(n)
+        client.tid += 1
+        args = fields.pop("args", None)
+        msg = MClientRequest(op, stamp=client.kit.rank.now(), **fields)
+        msg.tid, msg.source, msg.connection = client.tid, client.session.name, client.con
+        msg.oldest_client_tid = client.tid
+        if args is not None:
+            msg.args = args
+        made.append(msg)
+    return made
+
+
+def timed(client: Client, name: str, messages: list[Any]) -> Row:
+    """Handle them one by one."""
+    rank = client.kit.rank
+    samples = []
+    for msg in messages:
+        begun = time.perf_counter()
+        rank.server.handle_client_request(msg)
+        rank.end_of_dispatch()
+        while rank.server.num_requests():
+            assert client.answer(), f"{name}: it waits for something else than capabilities"
+        samples.append(time.perf_counter() - begun)
+        client.con.sent.clear()
+        client.seen = 0
+    samples.sort()
+    micro = [sample * 1e6 for sample in samples]
+    return Row(name, statistics.median(micro), micro[int(len(micro) * 0.99)])
+
+
+def series(client: Client, count: int) -> dict[str, Callable[[], Row]]:
+    """What is measured, in this order: each needs what the one before has left."""
+    top = client.mkdir("/bench").ino
+    client.kit.settle()
+
+    def run(name: str, op: int, make: Callable[[int], dict[str, Any]], times: int = count) -> Any:
+        return lambda: timed(client, name, requests(client, op, times, make))
+
+    def at(prefix: str, n: int) -> FilePath:
+        return FilePath(top, f"{prefix}{n}")
+
+    return {
+        "mkdir": run(
+            "mkdir", MdsOp.MKDIR, lambda n: {"path": at("d", n), "args": MkdirArgs(0o755)}
+        ),
+        "create": run(
+            "create", MdsOp.CREATE, lambda n: {"path": at("f", n), "args": OpenArgs(0o101, 0o644)}
+        ),
+        "lookup": run(
+            "lookup",
+            MdsOp.LOOKUP,
+            lambda n: {"path": at("f", n), "args": GetattrArgs(STAT_CAP_INODE_ALL)},
+        ),
+        "getattr": run(
+            "getattr",
+            MdsOp.GETATTR,
+            lambda n: {"path": FilePath(top + 1 + n, ""), "args": GetattrArgs(STAT_CAP_INODE_ALL)},
+        ),
+        "open": run("open", MdsOp.OPEN, lambda n: {"path": at("f", n), "args": OpenArgs(0)}),
+        "setattr": run(
+            "setattr",
+            MdsOp.SETATTR,
+            lambda n: {"path": at("f", n), "args": SetattrArgs(mode=0o600, mask=SETATTR_MODE)},
+        ),
+        "readdir (1000 entries)": run(
+            "readdir (1000 entries)",
+            MdsOp.READDIR,
+            lambda n: {"path": FilePath(top, ""), "args": ReaddirArgs(max_entries=1000, flags=1)},
+            20,
+        ),
+        "rename": run("rename", MdsOp.RENAME, lambda n: {"path": at("g", n), "path2": at("f", n)}),
+        "unlink": run("unlink", MdsOp.UNLINK, lambda n: {"path": at("g", n)}),
+        "rmdir": run("rmdir", MdsOp.RMDIR, lambda n: {"path": at("d", n)}),
+    }
+
+
+def measure(count: int = COUNT, profile: str = "") -> list[Row]:
+    """All operations."""
+    rows: list[Row] = []
+
+    async def main() -> None:
+        kit = ServerKit(mds_bal_fragment_size_max="1000000", mds_bal_split_size="1000000")
+        Forgetful(kit)
+        client = kit.client()
+        work = series(client, count)
+        gc.collect()
+        gc.freeze()
+        for name, one in work.items():
+            if name == profile:
+                profiler = cProfile.Profile()
+                rows.append(cast("Row", profiler.runcall(one)))
+                pstats.Stats(profiler).sort_stats("tottime").print_stats(35)
+            else:
+                rows.append(one())
+            kit.settle()
+
+    trio.run(main)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", default="", help="an operation")
+    parser.add_argument("--count", type=int, default=COUNT)
+    asked = parser.parse_args()
+    print(table(measure(asked.count, asked.profile)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """`nox -s bench` (or `python -m bench`): figures as tables, and all samples as JSON.
 
-nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE] [beside] [codecs] [journal] [messenger] [requests]
+nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE]
+               [beside] [codecs] [journal] [messenger] [requests]
 """
 
 import argparse

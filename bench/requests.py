@@ -178,7 +178,7 @@ def main() -> None:
     parser.add_argument("--profile", default="", help="an operation")
     parser.add_argument("--count", type=int, default=COUNT)
     asked = parser.parse_args()
-    print(table(measure(asked.count, asked.profile)))
+    print(table(measure(asked.count, asked.profile)))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -24,11 +24,13 @@ from mdsdaemon.messages.cmdparse import CmdMap
 from mdsdaemon.messages.formatter import Reply
 from mdsdaemon.net.dispatcher import DaemonFault
 from mdsdaemon.rank import health
+from mdsdaemon.rank.cache.nests import carry_up_all
 from mdsdaemon.rank.commands.table import RankCommands
 from mdsdaemon.rank.core import RankCore
 from mdsdaemon.rank.dispatch import RankDispatch
 from mdsdaemon.rank.fate import RankFate
 from mdsdaemon.rank.interface import Rank, RankServices
+from mdsdaemon.rank.parts import make_parts
 from mdsdaemon.rank.session import Session
 from mdsdaemon.rank.states import STATES, StateWork
 from mdsdaemon.types.entity import MDS, PeerName
@@ -54,7 +56,7 @@ class MDSRank(RankFate, Rank, RankCore):
         self,
         whoami: int,
         services: RankServices,
-        parts: Callable[[MDSRank], None] | None = None,
+        parts: Callable[[MDSRank], None] = make_parts,
     ) -> None:
         RankCore.__init__(self, whoami, services)
         self.started_at = trio.current_time()
@@ -82,10 +84,6 @@ class MDSRank(RankFate, Rank, RankCore):
 
     def init(self) -> None:
         """Make the parts; nothing runs yet."""
-        if self._make_parts is None:
-            from mdsdaemon.rank.parts import make_parts
-
-            self._make_parts = make_parts
         self._make_parts(self)
         self.dispatch.connect()
         self.counters.register()
@@ -307,7 +305,11 @@ class MDSRank(RankFate, Rank, RankCore):
         if self.work is not None:
             self.work.tick()
         if state in (State.CLIENTREPLAY, State.ACTIVE, State.STOPPING):
-            self.store.tick()
+            self.strays.tick()
+            if not self.read_only:
+                carry_up_all(self)
+        if state not in (State.CREATING, State.STARTING):
+            self.store.trim(self.config.get_int("mds_cache_memory_limit"))
         self.end_of_dispatch()
         self.services.beacon.notify_health(self.health())
 

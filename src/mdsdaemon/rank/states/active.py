@@ -7,7 +7,7 @@ from mdsdaemon.maps.mds_states import State
 from mdsdaemon.rank.states.base import StateWork
 from mdsdaemon.rank.states.recovered import after_recovery
 
-RECOVERING = (State.REJOIN, State.RECONNECT, State.CREATING)
+RECOVERING = (State.REJOIN, State.RECONNECT)
 
 
 class Active(StateWork):
@@ -23,8 +23,7 @@ class Active(StateWork):
         rank.dispatch.go_active()
 
     async def run(self) -> None:
-        if self.before in RECOVERING and self.before != State.CREATING:
-            await after_recovery(self.rank)
+        await after_recovery(self.rank, recovered=self.before in RECOVERING)
 
     def tick(self) -> None:
         self.rank.scrubstack.tick()

@@ -16,10 +16,14 @@ class Resolve(StateWork):
 
     def enter(self) -> None:
         self.rank.log.info("resolve_start")
-        self.rank.store.rollback_uncommitted_fragments()
+        self.rank.snaps.finish_recovery()
 
     async def run(self) -> None:
+        await self.rank.store.finish_uncommitted_fragments()
         self.rank.request_state(State.RECONNECT)
+
+    def dump_status(self) -> dict[str, Any]:
+        return {"resolve_status": {"resolve_gather": "", "resolve_ack_gather": ""}}
 
 
 class Reconnect(StateWork):
@@ -31,7 +35,7 @@ class Reconnect(StateWork):
         rank = self.rank
         rank.log.info("reconnect_start")
         if self.before == State.REPLAY:
-            rank.store.rollback_uncommitted_fragments()
+            rank.snaps.finish_recovery()
         killed = rank.sessions.apply_blocklist()
         if killed:
             rank.log.info("reconnect_start: killed %d blocklisted sessions", killed)
@@ -40,6 +44,8 @@ class Reconnect(StateWork):
 
     async def run(self) -> None:
         rank = self.rank
+        if self.before == State.REPLAY:
+            await rank.store.finish_uncommitted_fragments()
         await rank.sessions.reconnect_wait()
         rank.log.info("reconnect_done")
         rank.request_state(State.REJOIN)

@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.mds_rank import MDSRank
 
 
-async def after_recovery(rank: MDSRank) -> None:
-    """Truncations, purges and sizes of files; then the strays are looked through."""
-    rank.log.info("recovery_done -- successful recovery!")
-    if rank.truncator is not None:
+async def after_recovery(rank: MDSRank, *, recovered: bool = True) -> None:
+    """Truncations, purges and sizes of files; then the strays are looked through.
+
+    Args:
+        recovered: the rank was another daemon's, or ours before.
+    """
+    if recovered:
+        rank.log.info("recovery_done -- successful recovery!")
         rank.truncator.start_recovered()
-    if rank.recovery is not None:
         rank.recovery.start_queued()
-    rank.end_of_dispatch()
+        rank.end_of_dispatch()
     await rank.strays.populate_mydir()
+    rank.end_of_dispatch()

@@ -19,7 +19,7 @@ class Starting(StateWork):
         await boot.wait_for_fence(rank)
         await boot.load_tables(rank)
         await rank.store.load_base()
-        await rank.store.load_mydir()
+        await rank.store.load_strays()
         await rank.mdlog.open()
         await rank.mdlog.start_writing()
         rank.spawn(rank.mdlog.run, "journal")

@@ -14,7 +14,6 @@ from mdsdaemon.rank.locks.locker import Locker
 from mdsdaemon.rank.log.mdlog import MDLog
 from mdsdaemon.rank.optracker import OpTracker
 from mdsdaemon.rank.recovery import RecoveryQueue
-from mdsdaemon.rank.recovery import RecoveryQueue
 from mdsdaemon.rank.scrub.stack import ScrubStack
 from mdsdaemon.rank.server.server import Server
 from mdsdaemon.rank.sessions.sessions import Sessions
@@ -24,7 +23,6 @@ from mdsdaemon.rank.tables.inotable import InoTable
 from mdsdaemon.rank.tables.openfiles import OpenFileTable
 from mdsdaemon.rank.tables.purge_queue import PurgeQueue
 from mdsdaemon.rank.tables.sessionmap import SessionMapStore
-from mdsdaemon.rank.truncate import Truncator
 from mdsdaemon.rank.truncate import Truncator
 
 if TYPE_CHECKING:

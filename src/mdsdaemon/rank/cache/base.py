@@ -6,6 +6,7 @@ Format and behaviour: ceph/ceph, src/mds/CInode.cc (store, fetch), src/mds/MDCac
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from mdsdaemon.clients.objecter_errors import RadosError
@@ -88,6 +89,20 @@ class BaseInodes:
             if error.errno not in MISSING:
                 raise
         return b""
+
+    async def read_stored(self, ino: int) -> Inode:
+        """What is stored of a base inode, past the cache.
+
+        Raises:
+            RadosError: ENOENT: nothing; or it cannot be read.
+            DecodeError: it is corrupt.
+        """
+        data = await self._read(ino)
+        if not data:
+            raise RadosError(errno.ENOENT, base_object(ino))
+        stored = CInode(ino, Inode(ino=ino))
+        fill_inode(stored, _decode(data))
+        return stored.inode
 
     # -- writing -----------------------------------------------------------------------------
 

@@ -11,13 +11,14 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import trio
 
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
 from tests.real.admin import AdminConnection  # noqa: E402
-from tests.real.cluster import RealCluster  # noqa: E402
+from tests.real.cluster import Mds, RealCluster  # noqa: E402
 from tests.real.daemons import Daemon, wait_for  # noqa: E402
 from tests.real.keys import ENTITIES  # noqa: E402
 
@@ -85,6 +86,25 @@ def _option(text: str, name: str) -> str:
     match = re.search(rf"^{name} = (.*)$", text, re.MULTILINE)
     assert match is not None, name
     return match[1]
+
+
+def info_of(cluster: RealCluster, name: str) -> dict[str, Any]:
+    """The map's entry of a daemon."""
+    (info,) = (info for info in cluster.mds_infos() if info["name"] == name)
+    return info
+
+
+def active(cluster: RealCluster, *names: str) -> list[Mds]:
+    """A file system that the first of these stock daemons serves; the others stand by."""
+    made = []
+    for number, name in enumerate(names):
+        mds = cluster.start_real_mds(name)
+        mds.wait_standby()
+        made.append(mds)
+        if not number:
+            cluster.new_fs()
+            mds.wait_state("up:active", 20)
+    return made
 
 
 async def serve(said: Path, data: str | None, settings: dict[str, str]) -> None:

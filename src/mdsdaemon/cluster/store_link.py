@@ -41,12 +41,14 @@ def join(
     maps.on_map(new_map)
     osd.on_purged = lambda pool, snaps: maps.snaps_purged({pool: snaps})
     osd.handle_osd_map(maps.map)
+    metadata = {**collect_sys_info(str(addrs)), "osd_objectstore": usage.objectstore}
+    del metadata["addr"]  # of metadata servers only
     with monitor.transactions.transaction():
         maps.boot_osd(
             addrs,
             capacity=usage.usage().total,
             identity=identity,
-            metadata={**collect_sys_info(str(addrs)), "osd_objectstore": usage.objectstore},
+            metadata={**metadata, "osd_data": usage.place},
         )
 
 
@@ -69,6 +71,11 @@ class Usage:
     def objectstore(self) -> str:
         """Where the objects are, as `ceph osd metadata` names such things."""
         return "memstore" if self._folder is None else "sqlite"
+
+    @property
+    def place(self) -> str:
+        """The folder of a store on disk."""
+        return "" if self._folder is None else str(self._folder)
 
     def usage(self) -> StoreUsage:
         """All pools."""

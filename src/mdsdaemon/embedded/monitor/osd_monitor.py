@@ -18,7 +18,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
@@ -45,7 +45,7 @@ from mdsdaemon.types.entity import EntityAddr, EntityAddrVec
 from mdsdaemon.types.features import FEATURES_ADVERTISED
 from mdsdaemon.types.interval_set import Intervals, contains, subtract, union
 from mdsdaemon.types.pool import PGPool
-from mdsdaemon.types.utime import from_seconds
+from mdsdaemon.types.utime import from_seconds, utime_gmstr
 from mdsdaemon.version import CEPH_RELEASE, CEPH_VERSION_SHORT, ceph_version
 
 if TYPE_CHECKING:
@@ -53,6 +53,15 @@ if TYPE_CHECKING:
     from mdsdaemon.embedded.monitor.session import MonSession
 
 __all__ = ["BootInfo", "MapWatcher", "OSDMonitor"]
+
+
+_NO_DEVICES: Final = {
+    **dict.fromkeys(("back_iface", "front_iface", "device_ids", "device_paths", "devices"), ""),
+    **dict.fromkeys(("journal_rotational", "rotational"), "1"),
+    "network_numa_unknown_ifaces": "back_iface,front_iface",
+    "osdspec_affinity": "",
+}
+"""What an OSD on memory says of its disks and network."""
 
 
 @frozen
@@ -172,7 +181,7 @@ class OSDMonitor(OSDMapEpochs):
         capacity: int,
         identity: uuid.UUID,
         metadata: Mapping[str, str],
-        device_class: str = "ssd",
+        device_class: str = "hdd",
         features: int = FEATURES_ADVERTISED,
     ) -> int:
         """osd.0 is up at `addrs`; returns the epoch. `capacity` in bytes counts the first time."""
@@ -187,8 +196,16 @@ class OSDMonitor(OSDMapEpochs):
             "front_addr": f"{addrs}",
             "hb_back_addr": f"{addrs}",
             "hb_front_addr": f"{addrs}",
+            **_NO_DEVICES,
         }
         with self.mon.transactions.transaction():
+            before = self.metadata.get(0, {})
+            said["created_at"] = before.get("created_at") or utime_gmstr(
+                from_seconds(self.mon.host.wall())
+            )
+            said["ceph_version_when_created"] = (
+                before.get("ceph_version_when_created") or said["ceph_version"]
+            )
             self.metadata[0] = dict(sorted({**said, **metadata}.items()))
             self.put_state()
             self.mark_down()

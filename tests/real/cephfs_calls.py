@@ -5,12 +5,16 @@
         assert fs.call("stat", "/d")["st_mode"] == 0o40750
 
 A call's error comes as `CallError` with its errno.
+
+MDSDAEMON_TEST_CHROOT=DIR takes libcephfs (of another release) from a root folder with
+python3-cephfs in it, as debootstrap makes one; the cluster's folder must have the same path inside.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -19,7 +23,10 @@ from typing import Any, Self
 import trio
 from tests.real.admin import SYSTEM_PYTHON
 
-_START = ("setpriv", "--pdeathsig", "KILL")  # no child outlives the tests
+_CHROOT = os.environ.get("MDSDAEMON_TEST_CHROOT")
+_START: tuple[str, ...] = ("setpriv", "--pdeathsig", "KILL")  # no child outlives the tests
+if _CHROOT:
+    _START += ("chroot", _CHROOT)
 
 _PROGRAM = r"""
 import json, os, sys, cephfs

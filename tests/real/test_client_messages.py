@@ -118,9 +118,12 @@ async def test_mount_and_stat_show_what_was_sent(osd_cluster: RealCluster) -> No
     assert opened.op == SessionOp.REQUEST_OPEN
     assert opened.metadata["entity_id"] == "admin"
     assert opened.metadata["root"] == "/"
-    assert opened.metadata["ceph_version"].startswith("ceph version 16.2.")
-    # what libcephfs can do is what ceph-mds of the same release can do
-    assert opened.supported_features == CEPHFS_FEATURES_SUPPORTED
+    assert opened.metadata["ceph_version"].startswith("ceph version ")
+    can = set(opened.supported_features.bits())
+    assert can >= set(CEPHFS_FEATURES_SUPPORTED.bits())
+    if "version 16.2." in opened.metadata["ceph_version"]:
+        # what libcephfs can do is what ceph-mds of the same release can do
+        assert can == set(CEPHFS_FEATURES_SUPPORTED.bits())
     assert [m.op for m in fs.received(MClientSession)][-1] == SessionOp.REQUEST_CLOSE
     root = only(fs.requests(MdsOp.GETATTR))
     assert root.path == FilePath(1, "")
@@ -174,7 +177,8 @@ async def test_requests_say_what_was_called(osd_cluster: RealCluster) -> None:
     assert [m.tid for m in sent] == list(range(1, len(sent) + 1))
     assert all(m.stamp > 10**18 and m.oldest_client_tid <= m.tid for m in sent)
     # the head that is asked for by feature "32bits_retry_fwd"
-    assert {(m.header_version, m.head_version) for m in sent} == {(5, 2)}
+    assert {m.head_version for m in sent} == {2}
+    assert {m.header_version for m in sent} in ({5}, {6})
 
 
 async def test_attributes_and_xattrs_both_ways(osd_cluster: RealCluster) -> None:

@@ -1,7 +1,8 @@
 """Messages that real clients and servers sent: 16.2.15's of today, and those of old releases.
 
 `data/client_messages.jsonl` has what libcephfs and ceph-mds 16.2.15 said to each other in our own
-tests, and objects of Ceph's corpus of 0.61 to 11.2, which had messages in it.
+tests, some of what libcephfs 18.2.7 said to us, and objects of Ceph's corpus of 0.61 to 11.2,
+which had messages in it.
 """
 
 import json
@@ -43,6 +44,7 @@ assert client_request, client_session
 OLD = f.FEATURES_PACIFIC & ~f.FS_BTIME & ~f.FS_FILE_LAYOUT_V2
 FEATURES = {
     "16.2.15": f.FEATURES_PACIFIC,
+    "18.2.7": f.FEATURES_PACIFIC,
     "11.2.0": f.FEATURES_PACIFIC,
     "0.94.2": OLD,
     "0.80": OLD & ~f.MDS_QUOTA,

@@ -46,8 +46,6 @@ def make_parts(rank: MDSRank) -> None:
     rank.locker = Locker(rank)
     rank.truncator = Truncator(rank)
     rank.recovery = RecoveryQueue(rank)
-    rank.truncator = Truncator(rank)
-    rank.recovery = RecoveryQueue(rank)
     rank.server = Server(rank)
     rank.scrubstack = ScrubStack(rank)
     rank.tables = {

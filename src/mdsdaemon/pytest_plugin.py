@@ -167,6 +167,12 @@ class CephFileSystem:
             _remove_pool(self.cluster, pool)
 
 
+def _own_serves_files() -> bool:
+    from mdsdaemon.daemon.default_rank import DEFAULT_RANK, serves_files
+
+    return serves_files(DEFAULT_RANK)
+
+
 def _remove_pool(cluster: CephCluster, pool: str) -> None:
     from mdsdaemon.cluster.errors import CommandFailedError
 
@@ -274,7 +280,7 @@ def ceph_cluster(pytestconfig: pytest.Config) -> Iterator[CephCluster]:
 @pytest.fixture
 def cephfs(ceph_cluster: CephCluster) -> Iterator[CephFileSystem]:
     """A fresh file system, active; it is removed with its pools after the test."""
-    if ceph_cluster.mds == "own":
+    if ceph_cluster.mds == "own" and not _own_serves_files():
         pytest.fail(_OWN_MDS, pytrace=False)
     fs = CephFileSystem(ceph_cluster, f"test-{uuid.uuid4().hex[:8]}")
     try:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import trio
@@ -22,8 +22,11 @@ from mdsdaemon.cluster.cluster import Cluster, open_cluster
 from mdsdaemon.cluster.errors import CommandFailedError
 from mdsdaemon.errors import ExitStatus, FatalError, UsageError
 from mdsdaemon.host import Host
+from mdsdaemon.maps.mds_map import MDSMap
+from mdsdaemon.maps.mds_states import State
 from mdsdaemon.net.memory_network import MemoryNetwork
 from mdsdaemon.rank.minimal import MinimalRank
+from mdsdaemon.types.entity import PeerName
 
 START = 1_800_000_000.0
 
@@ -229,6 +232,64 @@ async def test_a_bug_in_one_daemon_ends_all(
             await trio.sleep(60)
     assert caught.group_contains(ZeroDivisionError)
     assert left(tmp) == []
+
+
+class ServingRank(MinimalRank):
+    """Asks for the next state each time, up to up:active."""
+
+    serves_files = True
+    held: ClassVar[bool] = False
+    """Whether it stays in the state that it is in."""
+
+    def handle_mds_map(
+        self, mdsmap: MDSMap, oldmap: MDSMap, *, source: PeerName | None = None
+    ) -> None:
+        state = mdsmap.mds_info[self.services.gid].state
+        following = {
+            State.CREATING: State.ACTIVE,
+            State.STARTING: State.ACTIVE,
+            State.REPLAY: State.RECONNECT,
+            State.RECONNECT: State.REJOIN,
+            State.REJOIN: State.ACTIVE,
+        }
+        if not self.held:
+            self.services.beacon.set_want_state(mdsmap, following.get(State(state), state))
+            self.services.beacon.send()
+
+
+async def test_with_a_rank_that_serves_ready_is_active(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A file system is made without being asked for, and waited for; also after a reset."""
+    async with running(rank_factory=ServingRank) as cluster:
+        assert cluster.serves_files
+        assert daemons_of(await plain(cluster, "fs dump")) == {"a": "up:active"}
+        assert [fs["name"] for fs in await plain(cluster, "fs ls")] == ["cephfs"]
+        await cluster.command("fs fail", fs_name="cephfs")
+        await cluster.reset()
+        assert daemons_of(await plain(cluster, "fs dump")) == {"a": "up:active"}
+    async with running(rank_factory=ServingRank, fs=["x", "y"], mds=3) as cluster:
+        states = sorted(daemons_of(await plain(cluster, "fs dump")).values())
+        assert states == ["up:active", "up:active", "up:standby"]
+    async with running(rank_factory=ServingRank, mds=0) as cluster:
+        assert await plain(cluster, "fs ls") == []
+    async with running(rank_factory=ServingRank, fs=[]) as cluster:
+        assert daemons_of(await plain(cluster, "fs dump")) == {"a": "up:standby"}
+
+
+async def test_not_active_is_not_ready(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step says what is waited for."""
+    monkeypatch.setattr(ServingRank, "held", True)
+    async with (
+        trio.open_nursery() as nursery,
+        open_cluster(network=MemoryNetwork(seed=1), rank_factory=ServingRank) as cluster,
+    ):
+        with trio.move_on_after(60) as scope:
+            await nursery.start(cluster.run)
+        assert scope.cancelled_caught
+        assert "cephfs (rank 0 is up:creating)" in cluster.step
 
 
 async def test_no_traces_in_the_host(tmp: Path) -> None:

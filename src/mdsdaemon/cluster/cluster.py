@@ -13,11 +13,12 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import attrs
 import trio
 
 from mdsdaemon.cluster.conf import ceph_conf, keyring_text
@@ -26,15 +27,17 @@ from mdsdaemon.cluster.errors import CommandFailedError, plain_cluster_errors
 from mdsdaemon.cluster.folder import Folder
 from mdsdaemon.cluster.options import ClusterOptions, mds_names
 from mdsdaemon.cluster.parts import TABLE, Workshop
+from mdsdaemon.cluster.serving import DEFAULT_FS, Serving
 from mdsdaemon.cluster.snapshots import ClusterSnapshot
 from mdsdaemon.cluster.store_link import Usage, join
+from mdsdaemon.daemon.default_rank import DEFAULT_RANK, serves_files
 from mdsdaemon.embedded.monitor.command_handler import CommandHandler
 from mdsdaemon.embedded.monitor.core import Monitor
+from mdsdaemon.embedded.monitor.mds_monitor import MDSMonitor
 from mdsdaemon.embedded.osd import EmbeddedOSD
 from mdsdaemon.embedded.storage import Committer, MemoryStorage, SqliteStorage, Storage
 from mdsdaemon.host import Host
 from mdsdaemon.log import ROOT
-from mdsdaemon.rank.minimal import MinimalRank
 from mdsdaemon.recorder import FlightRecorder
 from mdsdaemon.types.entity import CLIENT, MDS, EntityAddrVec, EntityName
 
@@ -58,11 +61,14 @@ class Cluster:
         mds: the metadata servers that run, by name: `add`, `stop`, `kill`.
         step: what the start is at, or `ready`; for messages to people.
         monitor, osd: the parts themselves, from the start of `run` on.
-        serves_files: False where a metadata server with a rank stays in up:creating.
+        serves_files: whether metadata servers of ours become up:active; False: one with a rank
+            stays in up:creating, and being ready does not wait for it.
+        serving: the file systems, from the start of `run` on.
     """
 
     monitor: Monitor
     osd: EmbeddedOSD
+    serving: Serving
 
     def __init__(
         self,
@@ -74,8 +80,10 @@ class Cluster:
         recorder: FlightRecorder,
         network: MemoryNetwork | None,
         rank_factory: RankFactory,
+        default_fs: bool,
     ) -> None:
         self.options = options
+        self._default_fs = default_fs
         self.step = "starting"
         self._folder = folder
         self._log, self._host = log, host
@@ -83,7 +91,7 @@ class Cluster:
         self.mds = MDSSet(
             self._mds_parts, host=host, log=log, recorder=recorder, rank_factory=rank_factory
         )
-        self.serves_files = rank_factory is not MinimalRank
+        self.serves_files = serves_files(rank_factory)
         self._first: ClusterSnapshot | None = None
         self._started = False
         self._scope = trio.CancelScope()
@@ -162,6 +170,8 @@ class Cluster:
     async def _run_monitor(self, committer: Committer, task_status: trio.TaskStatus[None]) -> None:
         self.step = "binding the monitor's port"
         self.monitor = await self._workshop.monitor(committer)
+        file_systems = next(s for s in self.monitor.services if isinstance(s, MDSMonitor))
+        self.serving = Serving(file_systems)
         async with trio.open_nursery() as mon_nursery:
             await mon_nursery.start(self.monitor.run)
             self.step = "starting the object store"
@@ -205,6 +215,7 @@ class Cluster:
         port = str(self.mon_addrs.addrs[0].port).encode()
         if storage.get(TABLE, b"mon_port") != port:
             self.monitor.transactions.put(TABLE, b"mon_port", port)
+        self._name_file_systems()
         for name in self.options.fs:
             self.step = f"making the file system {name}"
             await self._make_fs(name)
@@ -214,7 +225,24 @@ class Cluster:
         for name in self.mds:
             self.step = f"waiting for mds.{name} in the map"
             await self.mds.wait_in_map(name)
+        await self._wait_served(self._at_step)
         await self._durable()
+
+    def _name_file_systems(self) -> None:
+        """Where none was named and ours can serve one: those that there are, or a first one."""
+        if self._default_fs and self.serves_files and self.options.mds:
+            names = self.serving.names() or [DEFAULT_FS]
+            self.options = attrs.evolve(self.options, fs=tuple(names))
+
+    async def _wait_served(self, tell: Callable[[str], None] | None = None) -> None:
+        """Until a client can mount what our metadata servers are enough for."""
+        if self.serves_files:
+            there = self.serving.names()
+            names = [name for name in self.options.fs if name in there]
+            await self.serving.wait_active(names[: len(self.mds)], tell)
+
+    def _at_step(self, step: str) -> None:
+        self.step = step
 
     # -- parts ------------------------------------------------------------------------------
 
@@ -292,6 +320,9 @@ class Cluster:
     async def restore(self, snapshot: ClusterSnapshot) -> None:
         """Make the content what it was; clients and daemons stay connected.
 
+        A metadata server that held a rank starts anew; where ours serve files, this returns when
+        they serve those of the snapshot.
+
         Raises ValueError: the snapshot is one of another cluster.
         """
         if snapshot.cluster is not self:
@@ -302,6 +333,7 @@ class Cluster:
             for name, auth in self.mds.keys_in_use.items():
                 self.monitor.auth.put_entity(EntityName(MDS, name), auth)
         await self._durable()
+        await self._wait_served()
 
     async def reset(self) -> None:
         """Make the content what it was when the cluster became ready."""
@@ -328,7 +360,7 @@ class Cluster:
 async def open_cluster(
     *,
     data: str | os.PathLike[str] | None = None,
-    fs: Sequence[str] = (),
+    fs: Sequence[str] | None = None,
     mds: int = 1,
     pool_size: int = 1,
     mon_port: int = 0,
@@ -337,7 +369,7 @@ async def open_cluster(
     log: logging.Logger | None = None,
     recorder: FlightRecorder | None = None,
     network: MemoryNetwork | None = None,
-    rank_factory: RankFactory = MinimalRank,
+    rank_factory: RankFactory = DEFAULT_RANK,
 ) -> AsyncIterator[Cluster]:
     """A cluster for the length of a block; start its `run` in a nursery around or inside of it.
 
@@ -345,7 +377,8 @@ async def open_cluster(
 
     Args:
         data: folder in which the cluster lives and survives; in memory when left out.
-        fs: names of file systems to make, unless they are there.
+        fs: names of file systems to make, unless they are there. None: where `rank_factory` serves
+            files, the file systems that there are or a first one, ``cephfs``; else none.
         mds: how many metadata servers of ours to start; those that hold no rank are standbys.
         pool_size: copies that new pools say to have (the store keeps one).
         mon_port: TCP port of the monitor; 0: one that the system chooses, with `data` the one of
@@ -364,7 +397,7 @@ async def open_cluster(
     """
     options = ClusterOptions(
         data=None if data is None else Path(data),
-        fs=tuple(fs),
+        fs=tuple(fs or ()),
         mds=mds,
         pool_size=pool_size,
         mon_port=mon_port,
@@ -380,6 +413,7 @@ async def open_cluster(
         recorder=recorder or FlightRecorder(wall=host.wall, name="cluster"),
         network=network,
         rank_factory=rank_factory,
+        default_fs=fs is None,
     )
     try:
         yield cluster

@@ -19,6 +19,7 @@ from mdsdaemon.daemon.admin_socket import AdminSocket
 from mdsdaemon.daemon.commands.context_commands import ContextCommands, LogHooks
 from mdsdaemon.daemon.commands.executor import CommandExecutor
 from mdsdaemon.daemon.commands.table import ADMIN_SOCKET_COMMANDS, CONTEXT_COMMANDS
+from mdsdaemon.daemon.default_rank import DEFAULT_RANK
 from mdsdaemon.daemon.heartbeat import HeartbeatMap
 from mdsdaemon.daemon.mds_daemon import MDSDaemon
 from mdsdaemon.host import Host
@@ -31,7 +32,6 @@ from mdsdaemon.net.socket_transport import SocketTransport
 from mdsdaemon.net.stream import Transport
 from mdsdaemon.perf import PerfRegistry, add_context_counters
 from mdsdaemon.rank.interface import RankFactory
-from mdsdaemon.rank.minimal import MinimalRank
 from mdsdaemon.recorder import FlightRecorder
 from mdsdaemon.types.entity import CLIENT, MDS, MON, EntityAddr, EntityName, PeerName
 from mdsdaemon.types.features import OSDREPLYMUX, PGID64, UID
@@ -53,7 +53,7 @@ class Surroundings:
     recorder: FlightRecorder
     name: str = ""
     transport: Transport = field(factory=SocketTransport)
-    rank_factory: RankFactory = MinimalRank
+    rank_factory: RankFactory = DEFAULT_RANK
     log_hooks: LogHooks = LogHooks()  # noqa: RUF009 -- frozen
     admin_socket: bool | None = None
     binds: tuple[EntityAddr, ...] | None = None

@@ -21,6 +21,7 @@ import trio
 from mdsdaemon.config import Config
 from mdsdaemon.daemon import lifecycle
 from mdsdaemon.daemon.assembly import Surroundings, assemble
+from mdsdaemon.daemon.default_rank import DEFAULT_RANK
 from mdsdaemon.daemon.mds_daemon import MDSDaemon
 from mdsdaemon.daemon.outcome import End, Outcome, plain_errors
 from mdsdaemon.host import Host
@@ -31,7 +32,6 @@ from mdsdaemon.messages.formatter import Result
 from mdsdaemon.net.socket_transport import SocketTransport
 from mdsdaemon.net.stream import Transport
 from mdsdaemon.rank.interface import Rank, RankFactory
-from mdsdaemon.rank.minimal import MinimalRank
 from mdsdaemon.recorder import FlightRecorder
 from mdsdaemon.types.entity import EntityAddr
 
@@ -250,7 +250,7 @@ async def open_mds(
     log: logging.Logger | None = None,
     recorder: FlightRecorder | None = None,
     transport: Transport | None = None,
-    rank_factory: RankFactory = MinimalRank,
+    rank_factory: RankFactory = DEFAULT_RANK,
     admin_socket: bool | None = None,
     binds: Sequence[EntityAddr] | None = None,
     respawn: bool = True,

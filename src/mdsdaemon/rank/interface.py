@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import trio
 from attrs import frozen
@@ -62,10 +62,6 @@ class RankBeacon(Protocol):
     def is_laggy(self) -> bool:
         """Whether the monitors have not answered for longer than mds_beacon_grace."""
 
-    @property
-    def last_laggy(self) -> float | None:
-        """When the monitors were last heard again after a lag (Trio's clock); None: never."""
-
     async def send_and_wait(self, duration: float) -> bool:
         """Send, and wait up to 0.95 * `duration` seconds; True when a monitor has answered."""
 
@@ -101,6 +97,9 @@ class Rank(ABC):
     is started in the daemon's nursery right after that. At the end `shutdown`, then `run` is
     cancelled. A daemon that has to respawn calls neither.
     """
+
+    serves_files: ClassVar[bool] = False
+    """Whether its ranks become up:active; a one-process cluster waits for that, then."""
 
     whoami: int
     """The rank's number; for standby-replay that of the rank being followed."""

@@ -91,6 +91,7 @@ class MDSMonitor(Service):
         self.pools = PoolAccess(mon)
         self.counter_source: Callable[[str, str], int] | None = None
         self._first_committed = 1
+        self._watchers: list[Callable[[], object]] = []
         self._kept_health: dict[int, MDSHealth] = {}
         self._kept_metadata: dict[int, dict[str, str]] = {}
 
@@ -187,6 +188,15 @@ class MDSMonitor(Service):
     def first_committed(self) -> int:
         """The oldest epoch that is kept."""
         return self._first_committed
+
+    def on_map(self, watcher: Callable[[], object]) -> Callable[[], None]:
+        """Call `watcher()` when a new FSMap is durable. Returns what takes the call back."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    def _tell_watchers(self) -> None:
+        for watcher in list(self._watchers):
+            watcher()
 
     # -- messages ---------------------------------------------------------------------------
 
@@ -294,6 +304,7 @@ class MDSMonitor(Service):
             self.put(_epoch_key(self._first_committed), None)
             self._first_committed += 1
         self._keep_what_daemons_say()
+        self.mon.transactions.after(self._tell_watchers)
         for session in list(self.mon.sessions):
             for sub in list(session.subs.values()):
                 if sub.what.startswith(("mdsmap", "fsmap")):

@@ -95,6 +95,15 @@ class World:
         self.check()
         return client
 
+    def look(self, number: int) -> None:
+        """A reply brings the client what it likes and may have."""
+        client = self.clients.setdefault(number, Client())
+        self.locks.choose_loner(self.clients)
+        client.pending |= (client.wanted | self.liked) & self.locks.allowed_for(number)
+        client.issued |= client.pending
+        client.messages.append(client.pending)
+        self.check()
+
     def want(self, number: int, wanted: int) -> None:
         self.clients.setdefault(number, Client()).wanted = wanted
         self.settle()

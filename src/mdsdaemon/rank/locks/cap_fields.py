@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from mdsdaemon.types.inode import Inode
 
 
-def update_fields(inode: CInode, msg: MClientCaps, dirty: int, features: int) -> None:
+def update_fields(
+    inode: CInode, msg: MClientCaps, dirty: int, features: int, stored: Inode | None = None
+) -> None:
     """Take over what the client has changed; the inode was announced to a mutation.
 
     Args:
         dirty: by which capabilities it has changed something.
         features: of its connection.
+        stored: an old version of the inode, that this is about; None: the inode as it is.
     """
-    stored = inode.inode
+    if stored is None:
+        stored = inode.inode
     if msg.ctime > stored.ctime:
         stored.ctime = msg.ctime
         stored.rstat.rctime = max(stored.rstat.rctime, msg.ctime)

@@ -26,6 +26,7 @@ from mdsdaemon.types.client_caps import (
     CAP_FILE_RD,
     CAP_FILE_WR,
     CAP_XATTR_EXCL,
+    CLIENT_CAPS_PENDING_CAPSNAP,
     ccap_string,
 )
 from mdsdaemon.types.client_ops import CapOp
@@ -79,7 +80,7 @@ class CapFlush(MaxSize):
         if dirty_bits:
             counters.inc("handle_client_caps_dirty")
         if msg.tid and session.have_completed_flush(msg.tid):
-            session.send_when_safe(self._ack(msg, msg.cap_id), rank.mdlog.write_pos)
+            session.send_when_safe(self.flush_ack(msg, msg.cap_id), rank.mdlog.write_pos)
             if op == CapOp.FLUSHSNAP:
                 return
             dirty_bits = 0  # what it gives back with it still counts
@@ -95,7 +96,8 @@ class CapFlush(MaxSize):
             rank.log.debug("no such capability: %s", msg)
             return
         if op == CapOp.FLUSHSNAP:
-            self._flush_snap(session, inode, cap, msg)
+            rank.snaps.flushes.handle(session, inode, cap, msg)
+            self.eval(inode)
         elif cap.cap_id == msg.cap_id:
             self._update(session, inode, cap, msg, dirty_bits)
 
@@ -118,7 +120,7 @@ class CapFlush(MaxSize):
             gate = self.awaited.setdefault(ino, self.rank.queue.gate())
         gate.add(handle)
 
-    def _ack(self, msg: MClientCaps, cap_id: int) -> MClientCaps:
+    def flush_ack(self, msg: MClientCaps, cap_id: int = 0) -> MClientCaps:
         """The acknowledgement that what the message has brought is stored."""
         barrier = self.rank.osd_epoch_barrier
         if msg.op == CapOp.FLUSHSNAP:
@@ -167,22 +169,17 @@ class CapFlush(MaxSize):
         if epoch > self.rank.osd_epoch_barrier:
             self.rank.set_osd_epoch_barrier(epoch)
 
-    def _flush_snap(
-        self, session: Session, inode: CInode, cap: Capability, msg: MClientCaps
-    ) -> None:
-        """What a file was in a snapshot: while there are none, it is gone already."""
-        snaps = self.rank.snaps
-        cap.follows = snaps.newest_seq(inode)
-        if msg.dirty:
-            session.send(self._ack(msg, 0))
-
     def _update(
         self, session: Session, inode: CInode, cap: Capability, msg: MClientCaps, dirty: int
     ) -> None:
+        flushes = self.rank.snaps.flushes
+        flushes.update_between(inode, msg, dirty)
         self.confirm(cap, msg.seq, msg.caps)
+        if not cap.issued & CAP_ANY_FILE_WR and not msg.flags & CLIENT_CAPS_PENDING_CAPSNAP:
+            flushes.null_flush(inode, session.client)
         if msg.wanted != cap.wanted:
             self._set_wanted(inode, cap, msg.wanted, msg.issue_seq)
-        ack = self._ack(msg, cap.cap_id) if dirty else None
+        ack = self.flush_ack(msg, cap.cap_id) if dirty else None
         try:
             end = self._write_back(session, inode, cap, msg, dirty)
         except DecodeError as exc:
@@ -304,6 +301,8 @@ class CapFlush(MaxSize):
                 continue
             self.rank.counters.mds.inc("process_request_cap_release")
             self.confirm(cap, item.seq, item.caps)
+            if not cap.issued & CAP_ANY_FILE_WR:
+                self.rank.snaps.flushes.null_flush(inode, session.client)
             self._set_wanted(inode, cap, item.wanted, item.issue_seq)
             if req is None:
                 self.eval(inode)
@@ -347,6 +346,7 @@ class CapFlush(MaxSize):
         """
         inode, client = cap.inode, cap.client
         notable = cap.notable or inode.is_dir
+        self.rank.snaps.flushes.null_flush(inode, client)
         self.forget_cap(cap)
         self.drop_file_locks(inode, client)
         if notable:

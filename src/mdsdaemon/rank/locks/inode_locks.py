@@ -351,10 +351,7 @@ class InodeLocks:
         wanted = (self._wished[2] | self._wished[3]) >> st.SHIFT[lock] & st.MASK[lock]
         if self.target_loner != NOBODY and wanted & CAP_GEXCL:
             return st.EXCL
-        if not wanted & CAP_GEXCL or state == st.EXCL:
-            return st.SYNC
-        # several wish to be alone with it: it stays where the last request has left it
-        return state
+        return st.SYNC
 
     def _file_goal(self, state: int) -> int:
         loner_issued, _, loner_wanted, other_wanted, alive = self._wished

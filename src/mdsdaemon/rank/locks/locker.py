@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdsdaemon.rank.locks import lock_states as st
 from mdsdaemon.rank.locks.reconnect import Reconnect
+from mdsdaemon.rank.snap.flushes import clients_of, journal_open
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
@@ -40,9 +41,15 @@ class Locker(Reconnect):
     def rejournal_open_files(self, segment: LogSegment) -> None:
         """The segment is to be forgotten: which of its files are open need not be.
 
-        The open file table knows those, since Pacific.
+        The open file table knows those, since Pacific; but not what clients have yet to say of
+        snapshots: those inodes a replay has to know.
         """
-        segment.open_files.clear()
+        files, segment.open_files = segment.open_files, set()
+        waiting = [inode for inode in files if clients_of(inode)]
+        if waiting:
+            now = self.rank.mdlog.segment
+            journal_open(self.rank, waiting)
+            now.open_files.update(waiting)
 
     def dump_locks(self, inode: CInode) -> dict[str, Any]:
         """For `dump inode`: the locks that are not at rest."""

@@ -234,10 +234,11 @@ def tables_kit(kit: Kit | None = None, **options: str) -> TablesKit:
     rank: Any = kit.rank
     rank.services.monc = made.monc
     rank.services.beacon = made.beacon
-    rank.objecter.osd_map = rank.objecter.engine.osd_map
-    rank.objecter.epoch = 1
-    rank.objecter.wait_for_latest_map = _latest_map
-    rank.objecter.cancel = lambda pending: None
+    if hasattr(rank.objecter, "engine"):  # the kit's own
+        rank.objecter.osd_map = rank.objecter.engine.osd_map
+        rank.objecter.epoch = 1
+        rank.objecter.wait_for_latest_map = _latest_map
+        rank.objecter.cancel = lambda pending: None
     rank.state = State.ACTIVE
     rank.snaps = Snaps(rank)
     rank.inotable = InoTable(rank)

@@ -65,6 +65,7 @@ class Session:
         last_cap_renew, last_seen, birth_time: Trio's clock.
         cap_gen: counts how often its capabilities were made stale.
         requests_dirty: completed_requests or completed_flushes have changed since it was stored.
+        last_trim_requests_tid, last_trim_flushes_tid: up to where they were last trimmed.
         reconnecting: its claims after a failover are awaited.
         reclaiming_from: the session of a dead client that it takes over.
     """
@@ -94,6 +95,8 @@ class Session:
     cap_push_seq: int = 0
     lease_seq: int = 0
     requests_dirty: bool = False
+    last_trim_requests_tid: int = 0
+    last_trim_flushes_tid: int = 0
     num_trim_requests_warnings: int = 0
     num_trim_flushes_warnings: int = 0
     reconnecting: bool = False
@@ -336,6 +339,7 @@ class Session:
 
     def trim_completed_requests(self, before: int) -> bool:
         """Forget those below `before` (0: all), whose replies have arrived; whether there were."""
+        self.last_trim_requests_tid = before
         return self._trim(self.info.completed_requests, before)
 
     def add_completed_flush(self, tid: int) -> None:
@@ -347,6 +351,7 @@ class Session:
 
     def trim_completed_flushes(self, before: int) -> bool:
         """Forget those below `before` (0: all); whether there were any."""
+        self.last_trim_flushes_tid = before
         return self._trim(self.info.completed_flushes, before)
 
     def _trim(self, done: Any, before: int) -> bool:

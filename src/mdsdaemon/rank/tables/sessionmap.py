@@ -73,6 +73,7 @@ class SessionMapStore:
         self._dirty: dict[int, None] = {}
         self._null: dict[int, None] = {}
         self._legacy = False
+        self._new = False
         self._saving = SaveQueue(rank)
 
     @property
@@ -197,6 +198,7 @@ class SessionMapStore:
             self.remove_session(session)
         self._dirty.clear()
         self._null.clear()
+        self._new = True
         self.version = 0
         self.committed_version = 0
 
@@ -210,7 +212,10 @@ class SessionMapStore:
 
     def _start_save(self) -> _Save:
         """What is to be written, as it is now."""
-        op = ObjectOperation().omap_set_header(
+        op = ObjectOperation()
+        if self._new:
+            op.create().omap_clear()  # the pool may have been another file system's
+        op.omap_set_header(
             encode(SessionMapHeader, SessionMapHeader(self.version), FEATURES_PACIFIC)
         )
         if self._legacy:
@@ -220,11 +225,19 @@ class SessionMapStore:
             op.omap_set(values)
         if self._null:
             op.omap_rm_keys([key_of(client) for client in self._null])
-        save = _Save(self, self.version, op, list(self._dirty), list(self._null), self._legacy)
+        save = _Save(self, op)
         self._dirty.clear()
         self._null.clear()
-        self._legacy = False
+        self._legacy = self._new = False
         return save
+
+    def unsaved(self) -> tuple[list[int], list[int]]:
+        """The sessions that the next save writes, and those that it removes."""
+        return list(self._dirty), list(self._null)
+
+    def form(self) -> tuple[bool, bool]:
+        """Whether the object has the old format; whether what it has belongs to somebody else."""
+        return self._legacy, self._new
 
     async def _finish_save(self, ticket: Ticket) -> None:
         try:
@@ -252,6 +265,7 @@ class SessionMapStore:
             if client not in self._dirty:
                 self._null[client] = None
         self._legacy = self._legacy or save.legacy
+        self._new = self._new or save.new
 
     async def save_sessions(self, clients: Iterable[int]) -> None:
         """Store those of these sessions whose completed requests are not stored.
@@ -436,21 +450,15 @@ class SessionMapStore:
 
 
 class _Save:
-    """One save: what is to be written."""
+    """One save: what is to be written, and of which sessions it is."""
 
-    __slots__ = ("_op", "_store", "_version", "dirty", "legacy", "null")
+    __slots__ = ("_op", "_store", "_version", "dirty", "legacy", "new", "null")
 
-    def __init__(
-        self,
-        store: SessionMapStore,
-        version: int,
-        op: ObjectOperation,
-        dirty: list[int],
-        null: list[int],
-        legacy: bool,
-    ) -> None:
-        self._store, self._version, self._op = store, version, op
-        self.dirty, self.null, self.legacy = dirty, null, legacy
+    def __init__(self, store: SessionMapStore, op: ObjectOperation) -> None:
+        self._store, self._op = store, op
+        self._version = store.version
+        self.dirty, self.null = store.unsaved()
+        self.legacy, self.new = store.form()
 
     async def __call__(self) -> None:
         store = self._store

@@ -101,6 +101,7 @@ class SnapServer(MDSTable):
         self.state = SnapServerState()
         self.pending: dict[int, TablePending] = {}
         self.on_change: Callable[[], None] = lambda: None
+        self._reqid = 0
 
     @property
     def object_name(self) -> str:
@@ -140,6 +141,13 @@ class SnapServer(MDSTable):
         return bool(state.snaps or state.pending_update or state.pending_destroy)
 
     # -- transactions ------------------------------------------------------------------------
+
+    def begin(self, change: Prepare) -> tuple[int, int]:
+        """Prepare a change of our own; its number, and that of the snapshot or of its removal."""
+        self._reqid = max([self._reqid, *(held.reqid for held in self.pending.values())]) + 1
+        mutation = encode(Prepare, change, ALL_FEATURES)
+        tid = self.prepare(change, self._reqid, self.rank.whoami, mutation)
+        return tid, self.state.last_snap
 
     def prepare(self, change: Prepare, reqid: int, by: int, mutation: bytes) -> int:
         """Journal and note a change; its number."""

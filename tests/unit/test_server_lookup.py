@@ -128,7 +128,7 @@ def test_inodes_by_number() -> None:
     client.unlink("/l")
     client.unlink("/d/e/f")
     assert client.ask(MdsOp.LOOKUPPARENT, where, args=GetattrArgs(0)).errno == errno.ESTALE
-    snap = LookupinoArgs(0, 5)
+    snap = LookupinoArgs(0, 1)
     assert client.ask(MdsOp.LOOKUPINO, where, args=snap).errno == errno.ESTALE
 
 
@@ -243,6 +243,5 @@ def test_snapshots_are_none() -> None:
     listing = decode_listing(STRUCT_REPLIES, reply.first.extra)
     assert listing.entries == []
     assert listing.flags == READDIR_FRAG_END | READDIR_FRAG_COMPLETE
-    for op in (MdsOp.MKSNAP, MdsOp.RMSNAP, MdsOp.RENAMESNAP):
-        assert client.ask(op, FilePath(1, "/s")).errno == errno.EOPNOTSUPP
+    assert client.ask(MdsOp.RMSNAP, FilePath(1, "s")).errno == errno.ENOENT
     assert client.ask(0x0999, 1).errno == errno.EOPNOTSUPP

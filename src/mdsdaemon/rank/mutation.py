@@ -31,6 +31,7 @@ from mdsdaemon.rank.cache.stats import (
 from mdsdaemon.types.entity import CLIENT, PeerName
 from mdsdaemon.types.inode import Inode
 from mdsdaemon.types.journal import EUpdate
+from mdsdaemon.types.osd import NOSNAP
 from mdsdaemon.types.session import MetaReqId
 
 if TYPE_CHECKING:
@@ -82,11 +83,15 @@ class Mutation:
 
     # -- announcing --------------------------------------------------------------------------
 
-    def inode(self, inode: CInode) -> Inode:
-        """What is stored of the inode is about to change: its inode_t, to be changed."""
+    def inode(self, inode: CInode, follows: int = NOSNAP) -> Inode:
+        """What is stored of the inode is about to change: its inode_t, to be changed.
+
+        Args:
+            follows: the change was made after this snapshot and before the next; NOSNAP: after all.
+        """
         if inode not in self._inodes:
             if self.rank.snaps.any_snapshots:
-                self.rank.snaps.before_change(self, inode)
+                self.rank.snaps.before_change(self, inode, follows)
             self._inodes[inode] = None
             if inode.parent is not None:
                 self._dentry(inode.parent)
@@ -121,12 +126,24 @@ class Mutation:
         """The dentry is about to change; those announced first come first in the event."""
         self._dentry(dn)
 
+    def snap_copy(self, dn: CDentry) -> None:
+        """A dentry with an inode of its own was made for snapshots."""
+        self._dentry(dn)
+        if dn.inode is not None:
+            self._inodes[dn.inode] = None
+
+    def need_snapflush(self, inode: CInode) -> None:
+        """Clients have yet to say what the inode, made for snapshots, was."""
+        self._builder.need_snapflush.add(inode)
+        self.segment.open_files.add(inode)
+
     # -- shape -------------------------------------------------------------------------------
 
     def link_primary(self, dn: CDentry, inode: CInode) -> None:
         """The null dentry becomes the inode's own."""
         self._before_relink(dn)
         self.rank.cache.link_primary(dn, inode)
+        inode.first = max(inode.first, dn.first)
         self._inodes[inode] = None
         link_stats(dn.dir, inode.is_dir, inode.inode, 1, self.stamp)
 
@@ -187,7 +204,9 @@ class Mutation:
         now, interval = self.rank.now(), self._interval
         near: dict[CDir, None] = dict(self._dirs)
         for inode in self._inodes:
-            if inode.parent is not None and inode_to_frag(inode, inode.parent.dir):
+            if inode.parent is None or inode.last != NOSNAP:
+                continue  # sums of snapshots' versions are not carried up
+            if inode_to_frag(inode, inode.parent.dir):
                 near[inode.parent.dir] = None
         waiting = deque(near)
         while waiting:

@@ -19,6 +19,7 @@ from mdsdaemon.clients.objecter_errors import RadosError
 from mdsdaemon.clients.objecter_ops import ObjectOperation
 from mdsdaemon.rank.cache.inode import NUM_STRAY, STRAY, CInode
 from mdsdaemon.rank.mutation import Mutation
+from mdsdaemon.rank.snap import nodes
 from mdsdaemon.rank.tables.purge_items import Execution, ObjectWork
 from mdsdaemon.rank.waiting import until_done
 from mdsdaemon.types.journal import EPurged
@@ -190,6 +191,15 @@ class StrayManager:
             else:
                 self.delayed.pop(inode, None)
 
+    def look_again(self) -> None:
+        """A snapshot is gone: strays that only it has seen may go."""
+        if self.started:
+            self.rank.spawn(self._scan_all, "look at strays")
+
+    async def _scan_all(self) -> None:
+        for inode in self._stray_dirs():
+            await self._scan(inode)
+
     def _eval_unlinked(self, inode: CInode) -> bool:
         dn = inode.parent
         assert dn is not None
@@ -226,9 +236,9 @@ class StrayManager:
         """An unlinked directory is empty: nothing of it has to be stored."""
         cache, store = self.rank.cache, self.rank.store
         for directory in list(inode.dirs.values()):
-            dentries: list[CDentry] = [*directory.items.values(), *directory.snap_items.values()]
-            for dn in dentries:
-                cache.unlink(dn)
+            for dn in directory.all_items():
+                if dn.inode is not None:
+                    store.drop_inode(dn.inode)
                 cache.remove_dentry(dn)
             store.drop_dir(directory)
         if inode.nest_segment is not None:
@@ -329,11 +339,13 @@ class StrayManager:
     def _reintegrate(self, inode: CInode, stray_dn: CDentry, dn: CDentry) -> None:
         rank = self.rank
         rank.log.debug("reintegrate %s to %s", stray_dn, dn)
+        node = nodes.when_taken_in(rank.snaps, inode, dn)
         mut = Mutation(rank, "rename", stamp=rank.now())
         mut.unlink(stray_dn)
         mut.unlink(dn)
         mut.link_primary(dn, inode)
         mut.inode(inode).stray_prior_path = ""
+        nodes.set_node(inode, node)
         mut.backtrace(inode)
         mut.submit()
         self.delayed.pop(inode, None)

@@ -93,8 +93,15 @@ class Committer:
         if directory.stale_keys:
             image.changes.update(dict.fromkeys(directory.stale_keys))
             directory.stale_keys = None
-        for key, dn in directory.dirty_items.items():
-            image.changes[key] = None if dn.is_null else encode_dentry(dn)
+        snaps = self.rank.snaps
+        if snaps.any_snapshots:
+            live = snaps.purger.live_snaps(directory)
+            for key, dn in directory.dirty_items.items():
+                stays = not dn.is_null and snaps.purger.tidy(directory, dn, live)
+                image.changes[key] = encode_dentry(dn) if stays else None
+        else:
+            for key, dn in directory.dirty_items.items():
+                image.changes[key] = None if dn.is_null else encode_dentry(dn)
         directory.committing_version = directory.fnode.version
         directory.committing_items, directory.dirty_items = directory.dirty_items, {}
         directory.committing_segment, directory.segment = directory.segment, None

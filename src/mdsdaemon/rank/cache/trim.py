@@ -147,7 +147,6 @@ class Trimmer:
             or inode.pins
             or inode.locks is not None
             or inode.extra
-            or inode.realm is not None
             or inode.backtrace_segment is not None
             or inode.nest_segment is not None
             or inode.base_segment is not None

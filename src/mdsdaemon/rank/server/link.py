@@ -20,6 +20,8 @@ from mdsdaemon.rank.server.traverse import (
     place_for,
     two_places,
 )
+from mdsdaemon.rank.snap import nodes
+from mdsdaemon.rank.snap.notify import announce
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
@@ -47,14 +49,18 @@ def handle_link(server: Server, req: MDRequest) -> None:
     if not rank.snaps.same_subvolume(target, diri):
         raise FsError(errno.EXDEV)
 
+    node = nodes.when_linked(rank.snaps, target)
     mut = req.mutation("link_local")
     dn = place.null_dentry(rank)
     dn.alternate_name = alternate
     stored = mut.inode(target)
     stored.nlink += 1
     req.touch_ctime(target)
+    nodes.set_node(target, node)
     mut.link_remote(dn, target.ino, target.d_type, target)
     server.journal_and_reply(req, mut, inode=target, dentry=dn)
+    if node is not None:
+        announce(rank, target, rank.mdlog.write_pos, new=True)
     rank.store.maybe_fragment(place.directory)
 
 

@@ -7,13 +7,16 @@ _lookup_snap_ino) (Pacific)
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mdsdaemon.cephx.caps import MAY_READ
+from mdsdaemon.rank.cache.fragtree import get_leaf
 from mdsdaemon.rank.cache.inode import MDSDIR, SYSTEM_END
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access
 from mdsdaemon.rank.server.traverse import traverse
+from mdsdaemon.rank.snap.flushes import clients_of
+from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.types.client_caps import (
     CAP_AUTH_EXCL,
     CAP_AUTH_SHARED,
@@ -25,13 +28,14 @@ from mdsdaemon.types.client_caps import (
     CAP_XATTR_SHARED,
 )
 from mdsdaemon.types.client_ops import MdsOp
-from mdsdaemon.types.osd import NOSNAP
+from mdsdaemon.types.osd import NOSNAP, SNAPDIR
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
     from mdsdaemon.rank.server.request import MDRequest
     from mdsdaemon.rank.server.server import Server
 
+_LOCKS = ("file", "auth", "link", "xattr")
 _ANY = CAP_LINK_SHARED | CAP_AUTH_SHARED | CAP_XATTR_SHARED | CAP_FILE_SHARED
 
 
@@ -57,6 +61,48 @@ def attribute_locks(req: MDRequest, inode: CInode, mask: int) -> list[tuple[CIno
     return locks
 
 
+class _Anybody:
+    """A request that reads for whom nobody's buffers count, the client's own neither."""
+
+    client = 0
+
+    def __init__(self, req: MDRequest) -> None:
+        self.req = req
+
+    @property
+    def locks(self) -> Any:
+        return self.req.locks
+
+    @locks.setter
+    def locks(self, value: Any) -> None:
+        self.req.locks = value
+
+
+def lock_snapped(req: MDRequest, inode: CInode) -> None:
+    """What a snapshot sees of a file must not lack what clients have yet to write back.
+
+    Raises:
+        MustWait: until they have.
+    """
+    rank = req.rank
+    if inode.is_head:
+        if inode.first <= req.snapid and not inode.is_dir:
+            rank.locker.acquire(_Anybody(req), rd=[(inode, lock) for lock in _LOCKS], alone=True)
+        return
+    clients = clients_of(inode)
+    if not clients:
+        return
+    head = rank.cache.get_inode(inode.ino)
+    if head is not None:
+        rank.locker.acquire(_Anybody(req), rd=[(head, lock) for lock in _LOCKS], alone=True)
+        for client in sorted(clients):
+            rank.snaps.flushes.null_flush(head, client, req.snapid + 1)
+        if not clients_of(inode):
+            return
+    assert inode.extra is not None
+    raise MustWait(inode.extra["snap_gate"])
+
+
 def handle_getattr(server: Server, req: MDRequest) -> None:
     """Attributes of what a path leads to; a lookup tells of its name too."""
     is_lookup = req.op == MdsOp.LOOKUP
@@ -71,6 +117,8 @@ def handle_getattr(server: Server, req: MDRequest) -> None:
         locks = attribute_locks(req, inode, mask)
         if locks:
             server.rank.locker.acquire(req, rd=locks)
+    elif req.snapid != SNAPDIR and mask & _ANY:
+        lock_snapped(req, inode)
     check_access(req, inode, MAY_READ)
     server.respond(req, inode=inode, dentry=found.dentry if is_lookup else None)
 
@@ -133,22 +181,31 @@ def _lookup_snap_ino(server: Server, req: MDRequest) -> None:
     ino, snapid = req.msg.path.ino, args.snapid
     if is_private(ino):
         raise FsError(errno.ESTALE)
-    find = getattr(rank.snaps, "find_inode", None)
-    inode = find(ino, snapid) if find is not None else None
+    find = rank.snaps.find_inode
+    inode = find(ino, snapid)
     if inode is not None:
         req.snapid = snapid
         server.respond(req, inode=inode)
         return
+    head = rank.cache.inodes.get(ino)
+    if head is not None and head.is_dir:
+        raise FsError(errno.ESTALE)
     if args.parent:
         diri = rank.cache.inodes.get(args.parent) or rank.store.need_inode(args.parent)
         if not diri.is_dir:
             raise FsError(errno.EINVAL)
-        rank.store.all_dirs(diri)
-        inode = find(ino, snapid) if find is not None else None
+        leaf = get_leaf(diri.dirfragtree, args.hash)
+        rank.store.need_complete(rank.cache.add_dir(diri, leaf))
+        inode = find(ino, snapid)
         if inode is not None:
             req.snapid = snapid
             server.respond(req, inode=inode)
             return
         raise FsError(errno.ESTALE)
-    rank.store.need_inode(ino)
+    if head is None:
+        head = rank.store.need_inode(ino)
+        if find(ino, snapid) is head:
+            req.snapid = snapid
+            server.respond(req, inode=head)
+            return
     raise FsError(errno.ESTALE)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mdsdaemon.cephx.caps import MAY_READ, MAY_WRITE
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access
-from mdsdaemon.rank.server.lookup import attribute_locks
+from mdsdaemon.rank.server.lookup import attribute_locks, lock_snapped
 from mdsdaemon.rank.server.setattr import truncate, wait_truncated
 from mdsdaemon.rank.server.traverse import traverse
 from mdsdaemon.types.client_caps import (
@@ -69,9 +69,10 @@ def open_inode(server: Server, req: MDRequest, inode: CInode, dn: CDentry | None
         _open_truncate(server, req, inode, dn, mode)
         return
 
-    if req.snapid != NOSNAP and not inode.is_dir:
-        rd.append((inode, "file"))
-    if rd:
+    if req.snapid != NOSNAP:
+        # readers of a snapshot find in RADOS what others had in their buffers
+        lock_snapped(req, inode)
+    elif rd:
         rank.locker.acquire(req, rd=rd)
     check_access(req, inode, MAY_READ | MAY_WRITE if mode & FILE_MODE_WR else MAY_READ)
     if (is_file or inode.is_dir) and req.snapid == NOSNAP:

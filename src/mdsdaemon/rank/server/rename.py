@@ -17,9 +17,12 @@ from mdsdaemon.rank.server.unlink import (
     drop_link,
     is_empty,
     move_to_stray,
+    node_without,
     path_of_dentry,
     stray_place,
 )
+from mdsdaemon.rank.snap import nodes
+from mdsdaemon.rank.snap.notify import announce
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
@@ -72,12 +75,17 @@ def handle_rename(server: Server, req: MDRequest) -> None:
     if src.diri is not dest.diri and not rank.snaps.same_subvolume(src.diri, dest.diri):
         raise FsError(errno.EXDEV)
 
+    node = nodes.when_moved(rank.snaps, inode, src.dentry, dest.diri)
+    moves = src.dentry.inode is not None
     mut = req.mutation("rename")
     if old is not None:
         _displace(req, mut, dest, old, stray)
     dest.null_dentry(rank).alternate_name = alternate
     move(req, mut, src, dest, inode)
+    new_realm = nodes.set_node(inode, node)
     server.journal_and_reply(req, mut, inode=inode, dentry=dest.dentry, changed=old)
+    if new_realm and moves:
+        announce(rank, inode, rank.mdlog.write_pos, new=True)
     if old is not None:
         rank.strays.eval_stray(old)
     rank.store.maybe_fragment(dest.directory)
@@ -112,11 +120,13 @@ def _displace(req: MDRequest, mut: Mutation, dest: Place, old: CInode, stray: Pl
     dn = dest.dentry
     assert dn is not None
     path = path_of_dentry(req.rank, dn)
+    node = node_without(req.rank, old, dn)
     if stray is not None:
         move_to_stray(mut, dn, stray)
     else:
         mut.unlink(dn)
     drop_link(req, mut, old, path)
+    nodes.set_node(old, node)
 
 
 def move(req: MDRequest, mut: Mutation, src: Place, dest: Place, inode: CInode) -> None:

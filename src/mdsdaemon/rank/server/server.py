@@ -276,6 +276,7 @@ class Server:
         changed: CInode | None = None,
         truncated: bool = False,
         new_ranges: bool = False,
+        submitted: Callable[[int], None] | None = None,
     ) -> None:
         """Submit the change and answer the request.
 
@@ -284,9 +285,12 @@ class Server:
             changed: another inode that has changed.
             truncated: `inode` was cut off: clients and objects have to follow.
             new_ranges: clients may write elsewhere in `inode` than before.
+            submitted: called with the end of the change in the journal, before the reply is sent.
         """
         rank, session, msg = self.rank, req.session, req.msg
         end = mut.submit()
+        if submitted is not None:
+            submitted(end)
         if req.client != self._last_client:
             self._last_client, self._end_before = req.client, self._last_end
         self._last_end = end

@@ -147,11 +147,10 @@ class NotFound(FsError):
 
 
 def _snapshot(rank: RankCore, at: CInode, name: str) -> int:
-    resolve = getattr(rank.snaps, "resolve_name", None)
-    snapid = resolve(at, name) if resolve is not None else 0
+    snapid = rank.snaps.resolve_name(at, name)
     if not snapid:
         raise FsError(errno.ENOENT)
-    return int(snapid)
+    return snapid
 
 
 def existing(req: MDRequest) -> CInode:
@@ -201,7 +200,7 @@ class Place:
         if dn is None:
             dn = self.dentry = rank.cache.add_dentry(self.directory, self.name)
         if rank.snaps.any_snapshots:
-            dn.first = max(dn.first, rank.snaps.newest_seq(self.diri) + 1)
+            dn.first = max(dn.first, rank.snaps.newest + 1)
         return dn
 
 

@@ -13,6 +13,7 @@ from mdsdaemon.cephx.caps import MAY_WRITE
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access, check_room
 from mdsdaemon.rank.server.traverse import Place, inode_of, place_for
+from mdsdaemon.rank.snap import nodes
 from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.types.client_ops import MdsOp
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.mutation import Mutation
     from mdsdaemon.rank.server.request import MDRequest
     from mdsdaemon.rank.server.server import Server
+    from mdsdaemon.types.snap import SnapRealm
 
 
 def is_empty(rank: RankCore, inode: CInode) -> bool:
@@ -90,6 +92,13 @@ def path_of_dentry(rank: RankCore, dn: CDentry) -> str:
     return f"{above}{dn.name}" if above.endswith("/") else f"{above}/{dn.name}"
 
 
+def node_without(rank: RankCore, inode: CInode, dn: CDentry) -> SnapRealm | None:
+    """The realm of an inode that is about to lose this name."""
+    mydir = rank.cache.mydir
+    assert mydir is not None
+    return nodes.when_unlinked(rank.snaps, inode, dn, rank.snaps.realm_of(mydir))
+
+
 def handle_unlink(server: Server, req: MDRequest) -> None:
     """Take a name away; an inode without names stays a stray while it is open or in a snapshot."""
     rank = server.rank
@@ -116,6 +125,7 @@ def handle_unlink(server: Server, req: MDRequest) -> None:
     if inode.is_dir and not is_empty(rank, inode):
         raise FsError(errno.ENOTEMPTY)
 
+    node = node_without(rank, inode, dn)
     mut = req.mutation("unlink_local")
     path = path_of_dentry(rank, dn)
     if stray is not None:
@@ -123,6 +133,7 @@ def handle_unlink(server: Server, req: MDRequest) -> None:
     else:
         mut.unlink(dn)
     drop_link(req, mut, inode, path)
+    nodes.set_node(inode, node)
     if inode.is_dir:
         mut.blob.renamed_dirino = inode.ino
     server.journal_and_reply(req, mut, dentry=dn, changed=inode)

@@ -1,8 +1,13 @@
 """Snaps: what the rest of a rank asks about snapshots.
 
-While there are none, all answers are cheap and nothing is refused. While there are some, what is
-stored of them is carried through untouched, and changes of what a snapshot sees are refused
-(EROFS).
+    cow.py      what is kept before something changes that a snapshot sees
+    realm.py    which snapshots hold where, and by which names
+    nodes.py    realms of what gets, changes or loses its names
+    flushes.py  what clients have yet to write back for snapshots
+    purge.py    what no snapshot sees any more
+    notify.py   what clients are told
+
+While there never was a snapshot, all answers are cheap.
 
 Behaviour: ceph/ceph, src/mds/SnapClient.cc, src/mds/SnapServer.cc (check_osd_map,
 handle_remove_snaps), src/mds/SnapRealm.cc (Pacific)
@@ -10,15 +15,16 @@ handle_remove_snaps), src/mds/SnapRealm.cc (Pacific)
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mdsdaemon.messages.pool import MRemoveSnaps
-from mdsdaemon.rank.cache.inode import MDSDIR, ROOT
-from mdsdaemon.rank.errors import FsError
-from mdsdaemon.rank.snap.realm import FIRST_SEQ, Realm
-from mdsdaemon.rank.tables.snaptable import SnapServer, dump_snap
+from mdsdaemon.rank.snap.cow import Cow, is_seen_by, old_version
+from mdsdaemon.rank.snap.flushes import SnapFlushes
+from mdsdaemon.rank.snap.purge import Purger, purge_old_inodes
+from mdsdaemon.rank.snap.realm import FIRST_SEQ, GlobalRealm, Realm
+from mdsdaemon.rank.tables.snaptable import TABLE_SNAP, ServerOp, SnapServer, dump_snap
+from mdsdaemon.types.journal import ETableClient
 from mdsdaemon.types.osd import NOSNAP
 from mdsdaemon.types.snap import SnapContext
 
@@ -30,67 +36,80 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.mutation import Mutation
     from mdsdaemon.types.inode import Inode
 
+_COUNT_UNTIL = 1
+"""The newest change of a file system that never had a snapshot."""
+
 
 class Snaps:
     """See the module.
 
     Attributes:
         table: the server's table; `server` is the same.
-        any_snapshots: there is a snapshot somewhere, or one is being made or removed.
+        any_snapshots: there is a snapshot somewhere, or there was one.
+        newest: the number of the newest snapshot, or change of snapshots.
+        generation: counts the changes of the table.
         agreed: transactions of the table whose metadata the journal has and whose commit it does
             not, by number, with their segment.
+        recovered: the table is as the journal says, so that what it lacks is no more.
+        flushes, purger: parts.
     """
 
     def __init__(self, rank: RankCore) -> None:
         self.rank = rank
         self.table = SnapServer(rank)
         self.any_snapshots = False
+        self.newest = FIRST_SEQ
+        self.generation = 0
         self.agreed: dict[int, LogSegment] = {}
+        self.recovered = False
+        self.global_realm = GlobalRealm(self)
+        self.flushes = SnapFlushes(self)
+        self.purger = Purger(self)
+        self._cow = Cow(self)
+        self._stamps = 0
         self._checked_version = -1
         self.table.on_change = self._changed
+        rank.store.fetcher.live_snaps = self.purger.live_snaps
 
     @property
     def server(self) -> SnapServer:
         return self.table
 
     def _changed(self) -> None:
-        self.any_snapshots = self.table.has_snapshots
+        state = self.table.state
+        self.generation += 1
+        self.newest = max(state.last_created, state.last_destroyed)
+        self.any_snapshots = self.newest > _COUNT_UNTIL
+
+    def next_stamp(self) -> int:
+        """A number that no realm has had."""
+        self._stamps += 1
+        return self._stamps
 
     # -- before something changes ------------------------------------------------------------
 
-    def before_change(self, mut: Mutation, inode: CInode) -> None:
-        """An inode is about to change.
-
-        Raises:
-            FsError: EROFS: a snapshot sees it as it is.
-        """
-        if mut.client and self._is_seen(inode, inode.first):
-            raise FsError(errno.EROFS, f"a snapshot sees {inode}")
+    def before_change(self, mut: Mutation, inode: CInode, follows: int = NOSNAP) -> None:
+        """An inode is about to change: what snapshots see of it is kept."""
+        self._cow.before_change(mut, inode, follows)
 
     def before_relink(self, mut: Mutation, dn: CDentry) -> None:
-        """A dentry is about to get or lose its inode.
-
-        Raises:
-            FsError: EROFS: a snapshot sees it as it is.
-        """
-        if mut.client and not dn.is_null and self._is_seen(dn.dir.inode, dn.first):
-            raise FsError(errno.EROFS, f"a snapshot sees {dn}")
-
-    def _is_seen(self, inode: CInode, first: int) -> bool:
-        snaps = self.realm_of(inode).get_snaps()
-        return bool(snaps) and snaps[-1] >= first
+        """A dentry is about to get or lose its inode: what snapshots see of it is kept."""
+        self._cow.before_relink(mut, dn)
 
     # -- realms ------------------------------------------------------------------------------
 
     def realm_of(self, inode: CInode) -> Realm:
         """The realm that the inode is in; its own if one begins there."""
         at = inode
-        while at.parent is not None and not at.snaprealm_blob:
-            at = at.parent.dir.inode
+        while not at.snaprealm_blob:
+            dn = at.parent
+            if dn is None:
+                break
+            at = dn.dir.inode
         realm = at.realm
-        if not isinstance(realm, Realm) or realm.blob != at.snaprealm_blob:
+        if realm is None or realm.blob != at.snaprealm_blob:
             realm = at.realm = Realm(self, at)
-        return realm
+        return realm  # type: ignore[no-any-return]
 
     def realm_trace(self, inode: CInode) -> bytes:
         """`snapbl` of replies and caps messages: the realm and those around it."""
@@ -111,16 +130,22 @@ class Snaps:
 
     def same_subvolume(self, one: CInode, other: CInode) -> bool:
         """Whether no subvolume's border lies between two places of the tree."""
-        return self._subvolume(one) is self._subvolume(other)
+        here, there = self.realm_of(one), self.realm_of(other)
+        return here is there or self.subvolume_ino(here) == self.subvolume_ino(there)
 
-    def _subvolume(self, inode: CInode) -> CInode | None:
-        realm: Realm | None = self.realm_of(inode)
-        found: CInode | None = None
-        while realm is not None:
-            if realm.node.flags & realm.node.SUBVOLUME:
-                found = realm.inode
-            realm = realm.parent
+    def subvolume_ino(self, realm: Realm) -> int:
+        """The outermost subvolume that a realm is in; 0: none."""
+        found = 0
+        at: Realm | GlobalRealm | None = realm
+        while at is not None:
+            if at.is_subvolume:
+                found = at.ino
+            at = at.parent
         return found
+
+    def all_snaps(self) -> list[int]:
+        """All snapshots of the file system, in order."""
+        return sorted(self.table.state.snaps)
 
     def existing(self, snaps: Iterable[int]) -> list[int]:
         """Those of these snapshots that exist, in order."""
@@ -133,19 +158,47 @@ class Snaps:
 
     # -- what a snapshot sees ----------------------------------------------------------------
 
+    def resolve_name(self, inode: CInode, name: str) -> int:
+        """The snapshot that a name in a directory's `.snap` stands for; 0: there is none."""
+        return self.realm_of(inode).resolve(name, inode.ino)
+
     def as_of(self, inode: CInode, snapid: int) -> tuple[Inode, dict[str, bytes]]:
         """The inode_t and xattrs that a snapshot sees (NOSNAP: those of now)."""
-        if snapid != NOSNAP:
-            for last in sorted(inode.old_inodes):
-                old = inode.old_inodes[last]
-                if old.first <= snapid <= last:
-                    return old.inode, old.xattrs
+        if snapid != NOSNAP and inode.old_inodes:
+            old = old_version(inode, snapid)
+            if old is not None:
+                return old.inode, old.xattrs
         return inode.inode, inode.xattrs
 
     def snap_info(self, inode: CInode, snapid: int) -> tuple[int, dict[str, str]]:
         """When a snapshot was made (nanoseconds), and what was noted with it."""
-        info = self.table.state.snaps.get(snapid)
+        info = self.realm_of(inode).snap_infos(snapid, snapid).get(snapid)
         return (0, {}) if info is None else (info.stamp, dict(info.metadata))
+
+    def find_inode(self, ino: int, snapid: int) -> CInode | None:
+        """What a snapshot sees of an inode, if it is in the cache."""
+        cache = self.rank.cache
+        copy = cache.snap_after(ino, snapid - 1)
+        if copy is not None and copy.first <= snapid:
+            return copy
+        inode = cache.get_inode(ino)
+        if inode is None or not is_seen_by(inode, snapid):
+            return None
+        return None if self.rank.strays.is_purging(inode) else inode
+
+    # -- a snapshot is made, renamed or removed ------------------------------------------------
+
+    def commit(self, tid: int) -> None:
+        """The journal has the metadata of a prepared change of the table: it is true now."""
+        self.table.commit(tid)
+        self.rank.mdlog.submit(
+            ETableClient(stamp=self.rank.now(), table=TABLE_SNAP, op=ServerOp.ACK, tid=tid)
+        )
+
+    def removed(self, diri: CInode) -> None:
+        """A snapshot of a directory is no more: so is what only that has seen."""
+        purge_old_inodes(diri, self.realm_of(diri).get_snaps())
+        self.rank.strays.look_again()
 
     # -- the table ---------------------------------------------------------------------------
 
@@ -155,21 +208,30 @@ class Snaps:
 
     def replay_ack(self, tid: int) -> None:
         """The journal has that the change was committed."""
-        self.agreed.pop(tid, None)
+        self._done(tid, self.agreed.pop(tid, None))
+
+    def _done(self, tid: int, segment: LogSegment | None) -> None:
+        if segment is None:
+            return
+        segment.pending_tids.get(TABLE_SNAP, set()).discard(tid)
+        if not segment.pending_tids.get(TABLE_SNAP, True):
+            del segment.pending_tids[TABLE_SNAP]
+        segment.done()
 
     def finish_recovery(self) -> None:
-        """Commit what the journal has the metadata of, give up what else was prepared."""
+        """Commit what the journal has the metadata of, give up what else was prepared.
+
+        Called once the journal can be written, before clients are back.
+        """
+        agreed, self.agreed = self.agreed, {}
         for tid in sorted(self.table.pending):
-            if tid in self.agreed:
-                self.table.commit(tid)
+            if tid in agreed:
+                self.commit(tid)
             else:
                 self.table.rollback(tid)
-        agreed, self.agreed = self.agreed, {}
         for tid, segment in agreed.items():
-            segment.pending_tids.get(1, set()).discard(tid)
-            if not segment.pending_tids.get(1, True):
-                del segment.pending_tids[1]
-            segment.done()
+            self._done(tid, segment)
+        self.recovered = True
 
     def check_osd_map(self, *, force: bool) -> None:
         """Ask the monitors to have the objects of removed snapshots purged."""
@@ -214,6 +276,3 @@ class Snaps:
             "last_destroyed": state.last_destroyed,
             "snaps": [dump_snap(state.snaps[snapid]) for snapid in sorted(state.snaps)],
         }
-
-
-__all__ = ["FIRST_SEQ", "MDSDIR", "ROOT", "Snaps"]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
+from mdsdaemon.rank.snap.notify import after_reconnect
+
 if TYPE_CHECKING:
     from mdsdaemon.rank.mds_rank import MDSRank
 
@@ -40,4 +42,5 @@ async def rejoin(rank: MDSRank, progress: Progress) -> None:
     await rank.openfiles.prefetch()
     progress.step = "capabilities"
     await rank.sessions.rejoin_caps(progress)
+    after_reconnect(rank, rank.sessions.reconnect.realms)
     progress.step = "done"

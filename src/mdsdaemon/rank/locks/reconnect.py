@@ -17,6 +17,7 @@ from mdsdaemon.messages.client_caps import CapPeer, MClientCaps
 from mdsdaemon.rank.locks import lock_states as st
 from mdsdaemon.rank.locks.capability import Capability
 from mdsdaemon.rank.locks.silent import Silent
+from mdsdaemon.rank.snap.notify import right_realm
 from mdsdaemon.types.caps import CapReconnect
 from mdsdaemon.types.client_caps import (
     CAP_ANY_EXCL,
@@ -65,6 +66,10 @@ class Reconnect(Silent):
             if not held:
                 del self.claims[ino]
         self._take_claim(inode, session, claim)
+        follows = claim.snap_follows
+        if 0 < follows < inode.first - 1:
+            self.rank.snaps.flushes.rebuild(inode, session.client, follows)
+        right_realm(self.rank, session, inode, claim.body.snaprealm)
         return True
 
     def _take_claim(self, inode: CInode, session: Session, claim: CapReconnect) -> Capability:
@@ -146,8 +151,8 @@ class Reconnect(Silent):
         """An inode was changed: those who hold capabilities are told, as far as they must be."""
         if self.claims and inode.ino in self.claims:
             self.take_claims(inode)
-        if inode.caps is not None:
-            self.eval(inode)
+        if inode.caps is not None and not inode.inode.nlink:
+            self.eval(inode)  # so that they let go of it
 
     # -- the rank is active --------------------------------------------------------------------
 

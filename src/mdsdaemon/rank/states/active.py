@@ -18,6 +18,8 @@ class Active(StateWork):
     def enter(self) -> None:
         rank = self.rank
         rank.log.info("active_start")
+        if not rank.snaps.recovered:
+            rank.snaps.finish_recovery()
         rank.openfiles.clean_lists()
         rank.locker.reissue_all_caps()
         rank.dispatch.go_active()

@@ -34,7 +34,7 @@ class Reconnect(StateWork):
     def enter(self) -> None:
         rank = self.rank
         rank.log.info("reconnect_start")
-        if self.before == State.REPLAY:
+        if not rank.snaps.recovered:
             rank.snaps.finish_recovery()
         killed = rank.sessions.apply_blocklist()
         if killed:

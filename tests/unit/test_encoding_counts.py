@@ -80,6 +80,7 @@ def test_counts_are_written_from_what_they_count() -> None:
     assert (again.names, again.numbers) == (len(text), 2)
     assert from_plain(Counted, to_plain(again)) == again
     assert decode(Counted, bytes(7)) == Counted()
+    assert decode(List(Counted), bytes([1, 0, 0, 0]) + bytes(7)) == [Counted()]
 
 
 @pytest.mark.parametrize(

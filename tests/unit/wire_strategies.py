@@ -36,7 +36,7 @@ from mdsdaemon.encoding import primitives as p
 from mdsdaemon.encoding.codec import struct_of
 from mdsdaemon.maps import crush_map, mds_map
 from mdsdaemon.messages import mgr, osd
-from mdsdaemon.types import caps, client_metrics, entity, layout, osd_op, perf_metrics, pool, snap
+from mdsdaemon.types import client_metrics, entity, layout, osd_op, perf_metrics, pool, snap
 
 PACKAGES = ("types", "maps", "cephx", "messages")
 
@@ -215,12 +215,6 @@ def _realm(m: Maker) -> snap.SnapRealmInfo:
     return realm
 
 
-def _release(m: Maker) -> caps.Release:
-    release = caps.Release(m.u64(), m.u64(), m.u32(), m.u32(), m.u32(), m.u32(), m.u32(), m.u32())
-    release.dname = m.text()
-    return release
-
-
 def _option(m: Maker) -> pool.OptionValue:
     return m.rng.choice((m.text(), m.integer("q"), m.floating(False)))
 
@@ -262,7 +256,6 @@ CUSTOM: dict[int, Callable[[Maker], Any]] = {
     id(as_codec(layout.FileLayout)): _layout,
     id(layout.LegacyFileLayout): _legacy_layout,
     id(layout.FixedFileLayout): _legacy_layout,
-    id(as_codec(caps.Release)): _release,
     id(as_codec(snap.SnapRealmInfo)): _realm,
     id(crush_map._Tree): _tree,
     id(crush_map._Names): lambda m: {m.s32(): m.text() or "x" for _ in range(m.size())},

@@ -152,7 +152,9 @@ class WireCodec(Codec[C]):
         always = (
             s.codec.min_size
             for s in self.specs.values()
-            if s.since == 0 and s.until > 255 and not (s.when or s.unless or s.only_if or s.if_more)
+            if s.since == 0
+            and s.until > 255
+            and not (any(s.condition) or s.if_more or s.counted_by)
         )
         head = {"start": 6, "version": 1, "header": 0, "bare": 0}[envelope]
         self.min_size = (1 if legacy else head) + (0 if envelope == "start" else sum(always))

@@ -4,24 +4,7 @@ Format: ceph/ceph, src/mds/Capability.h and .cc, src/mds/mdstypes.h, src/include
 src/messages/MClientRequest.h (Pacific).
 """
 
-from typing import Any
-
-import attrs
-
-from mdsdaemon.encoding import (
-    REGISTRY,
-    U32,
-    U64,
-    Blob,
-    Cursor,
-    Custom,
-    List,
-    Str,
-    Time,
-    field,
-    wire,
-)
-from mdsdaemon.encoding.codec import struct_of
+from mdsdaemon.encoding import U32, U64, Blob, List, Str, Time, field, wire
 
 
 @wire(v=2, compat=2, ceph="Capability::revoke_info")
@@ -89,51 +72,17 @@ class CapReconnect:
     snap_follows: int = field(U64, default=0, since=2)
 
 
-@attrs.define
+@wire(ceph="MClientRequest::Release")
 class Release:
     """MClientRequest::Release: capabilities and a dentry lease given back with a request."""
 
-    ino: int = 0
-    cap_id: int = 0
-    caps: int = 0
-    wanted: int = 0
-    seq: int = 0
-    issue_seq: int = 0
-    mseq: int = 0
-    dname_seq: int = 0
-    dname: str = ""
-
-
-_RELEASE = struct_of("QQIIIIIII")
-
-
-def _decode_release(c: Cursor) -> Release:
-    head = _RELEASE.unpack(c.raw(_RELEASE.size))
-    value = Release(*head[:-1])
-    value.dname = str(c.raw(head[-1]), "utf-8", "surrogateescape")
-    return value
-
-
-def _encode_release(value: Release, out: bytearray, features: int) -> None:
-    *head, dname = attrs.astuple(value)
-    raw = dname.encode("utf-8", "surrogateescape")
-    out += _RELEASE.pack(*head, len(raw))
-    out += raw
-
-
-def _plain_release(value: Release) -> Any:
-    return attrs.asdict(value) | {"dname": Str.to_plain(value.dname)}
-
-
-def _unplain_release(plain: Any) -> Release:
-    return Release(**{**plain, "dname": Str.from_plain(plain["dname"])})
-
-
-Release.__wire__ = Custom(  # type: ignore[attr-defined]
-    _decode_release,
-    _encode_release,
-    _RELEASE.size,
-    plain=_plain_release,
-    unplain=_unplain_release,
-)
-REGISTRY["MClientRequest::Release"] = Release
+    ino: int = field(U64, default=0)
+    cap_id: int = field(U64, default=0)
+    caps: int = field(U32, default=0)
+    wanted: int = field(U32, default=0)
+    seq: int = field(U32, default=0)
+    issue_seq: int = field(U32, default=0)
+    mseq: int = field(U32, default=0)
+    dname_seq: int = field(U32, default=0)
+    dname_len: int = field(U32, default=0, length_of="dname", repr=False, eq=False, kw_only=True)
+    dname: str = field(Str, default="", counted_by="dname_len")

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from mdsdaemon.cephx.caps import MDSAuthCaps
+from mdsdaemon.messages.client_caps import MClientCaps, MClientLease
+from mdsdaemon.messages.client_misc import MClientQuota, MClientSnap
 from mdsdaemon.rank.sessions.access import check_access
 from mdsdaemon.rank.sessions.loads import SessionLoads
 from mdsdaemon.rank.tables.intervals import Intervals
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
     from mdsdaemon.rank.core import RankCore
 
+PUSHED = (MClientCaps, MClientLease, MClientSnap, MClientQuota)
+"""What both ends count: a client's wish to close the session tells whether it has got all."""
 MAX_PREOPEN = 1024
 """Messages kept for a client that has no connection; a longer queue drops its oldest."""
 
@@ -235,6 +239,8 @@ class Session:
             rank.mdlog.when_safe(end, lambda: self.send(msg) if self.state_seq >= seq else None)
 
     def _transmit(self, msg: Message) -> None:
+        if isinstance(msg, PUSHED):
+            self.cap_push_seq += 1
         if self.connection is None:
             self.preopen_out_queue.append(msg)
         else:

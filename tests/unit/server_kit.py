@@ -40,6 +40,7 @@ from mdsdaemon.rank.session import Session, SessionState
 from mdsdaemon.rank.sessions.sessions import Sessions
 from mdsdaemon.rank.snap.snaps import Snaps
 from mdsdaemon.rank.tables.inotable import InoTable
+from mdsdaemon.rank.tables.openfiles import OpenFileTable
 from mdsdaemon.rank.tables.sessionmap import SessionMapStore
 from mdsdaemon.types.client_args import (
     FilelockArgs,
@@ -315,6 +316,7 @@ class ServerKit:
         rank.inotable.reset()
         rank.sessionmap = SessionMapStore(rank)
         rank.snaps = Snaps(rank)
+        rank.openfiles = OpenFileTable(rank)
         rank.sessions = Sessions(rank)
         rank.strays = StubStrays(rank)
         rank.locker = Locker(rank)

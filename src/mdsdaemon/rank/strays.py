@@ -56,6 +56,8 @@ class StrayManager:
         self._removed = 0
         self._created_before = 0
         self._evaluating: set[CInode] = set()
+        self._soon: list[CInode] = []
+        self._is_delayed = False
 
     # -- the directories ---------------------------------------------------------------------
 
@@ -76,8 +78,10 @@ class StrayManager:
         self.stray_index = (self.stray_index + 1) % NUM_STRAY
         if self.started and not self.rank.read_only:
             ahead = self.stray_dir_inode((self.stray_index + AHEAD) % NUM_STRAY)
+            size = self.rank.config.get_int("mds_bal_split_size")
             for directory in list(ahead.dirs.values()):
-                self.rank.store.maybe_fragment(directory)
+                if directory.fnode.fragstat.size > size > 0:
+                    self.rank.store.fragmenter.queue_split(directory, fast=True)
 
     @property
     def num_strays(self) -> int:
@@ -99,10 +103,7 @@ class StrayManager:
     async def populate_mydir(self) -> None:
         """Open the stray directories, begin to purge, and look at every stray that there is."""
         rank = self.rank
-        mydir = rank.cache.mydir
-        assert mydir is not None, "mydir is loaded before"
-        for number in range(NUM_STRAY):
-            await until_done(lambda number=number: self._open_stray_dir(mydir, number))  # type: ignore[misc]
+        await rank.store.load_strays()
         if not self.started:
             self.started = True
             self._created_before = self.num_strays
@@ -112,19 +113,6 @@ class StrayManager:
                     self.purge_inodes(_intervals(segment.purging), segment)
         for inode in self._stray_dirs():
             await self._scan(inode)
-
-    def _open_stray_dir(self, mydir: CInode, number: int) -> None:
-        store = self.rank.store
-        dn = store.lookup(mydir, f"stray{number}")
-        if dn is None or dn.inode is None:
-            store.create_stray_dir(number)
-            dn = store.lookup(mydir, f"stray{number}")
-            assert dn is not None, "it was just made"
-            assert dn.inode is not None, "it was just made"
-        dn.pins += 1
-        dn.inode.pins += 1
-        for directory in store.all_dirs(dn.inode):
-            directory.pins += 1
 
     async def _scan(self, inode: CInode) -> None:
         store = self.rank.store
@@ -167,13 +155,16 @@ class StrayManager:
         ):
             return False
         self._evaluating.add(inode)
+        self._is_delayed = False
         try:
-            self._count()
-            self.delayed.pop(inode, None)
             if inode.inode.nlink == 0:
-                return self._eval_unlinked(inode)
-            self._eval_linked(inode)
-            return False
+                goes = self._eval_unlinked(inode)
+            else:
+                goes = self._eval_linked(inode)
+            if goes or not self._is_delayed:
+                self.delayed.pop(inode, None)
+            self._count()
+            return goes
         finally:
             self._evaluating.discard(inode)
 
@@ -206,7 +197,7 @@ class StrayManager:
         if dn.leases or inode.caps:
             return False  # whoever gives them back asks again
         if self._is_busy(inode, dn):
-            self.delayed[inode] = None
+            self._delay(inode)
             return False
         truncate = False
         if self.rank.snaps.any_snapshots:
@@ -223,9 +214,26 @@ class StrayManager:
         self._enqueue(inode, dn, truncate)
         return True
 
+    def _delay(self, inode: CInode) -> None:
+        """Look again at the end of what is being done now, and then at every tick."""
+        self._is_delayed = True
+        if inode not in self.delayed:
+            self._soon.append(inode)
+            if len(self._soon) == 1:
+                self.rank.queue.push(self._retry_soon)
+        self.delayed[inode] = None
+
+    def _retry_soon(self) -> None:
+        soon, self._soon = self._soon, []
+        for inode in soon:
+            if inode in self.delayed and inode.is_stray:
+                self.eval_stray(inode)
+
     def _is_busy(self, inode: CInode, dn: CDentry) -> bool:
         """Whether something is under way that needs the inode for a while."""
         if inode.pins or dn.pins or dn.dir.frozen or (inode.extra and "recovery" in inode.extra):
+            return True
+        if inode.locks is not None or dn.lock is not None:
             return True
         return any(
             directory.pins or directory.frozen or directory.fetching or directory.committing_version
@@ -323,7 +331,7 @@ class StrayManager:
 
     # -- hard links --------------------------------------------------------------------------
 
-    def _eval_linked(self, inode: CInode) -> None:
+    def _eval_linked(self, inode: CInode) -> bool:
         """Give a stray that has hard links to one of them, if one is in the cache."""
         stray_dn = inode.parent
         assert stray_dn is not None
@@ -331,10 +339,11 @@ class StrayManager:
             if dn.last != NOSNAP or dn.remote_ino != inode.ino:
                 continue
             if dn.dir.frozen or stray_dn.dir.frozen:
-                self.delayed[inode] = None
+                self._delay(inode)
                 continue
             self._reintegrate(inode, stray_dn, dn)
-            return
+            return True
+        return False
 
     def _reintegrate(self, inode: CInode, stray_dn: CDentry, dn: CDentry) -> None:
         rank = self.rank
@@ -348,10 +357,8 @@ class StrayManager:
         nodes.set_node(inode, node)
         mut.backtrace(inode)
         mut.submit()
-        self.delayed.pop(inode, None)
         self._removed += 1
         rank.counters.cache.inc("strays_reintegrated")
-        self._count()
 
     # -- inode numbers of sessions that ended --------------------------------------------------
 

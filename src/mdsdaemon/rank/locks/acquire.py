@@ -125,7 +125,7 @@ class LockTaker(Leases):
         locks: InodeLocks | None = inode.locks
         if intent is None:
             if locks is None:
-                if mode == st.RD or not inode.caps:
+                if mode == st.RD or not (inode.caps or (mode == st.WR and inode.is_base)):
                     return None
                 locks = self.locks_of(inode)
             elif not locks.queues[lock] and locks.fits(lock, mode, req.client):

@@ -82,30 +82,41 @@ class TableWriter:
         self.version += 1
         changes = self._sort(anchors)
         limit = self._limit()
-        simple = (
-            len(changes) <= 1
-            and not self._new
-            and all(change.size <= limit for change in changes.values())
-        )
-        if simple and before == self.num_objs:
-            index, change = next(iter(changes.items()), (0, _Change()))
-            await self._apply(index, change, JournalState.NONE, 0, limit)
-        elif simple or not changes:
-            await self._apply(0, changes.get(0, _Change()), JournalState.NONE, 0, limit)
-            for index, change in changes.items():
-                if index:
-                    await self._apply(index, change, JournalState.NONE, 0, limit)
+        small = all(change.size <= limit for change in changes.values())
+        if len(changes) <= 1 and small and (not self._new or self.num_objs == 1):
+            await self._write_one(changes, before, limit)
         else:
             await self._write_journaled(changes, before, limit)
 
+    async def _write_one(self, changes: dict[int, _Change], before: int, limit: int) -> None:
+        """At most one object changes."""
+        index, change = next(iter(changes.items()), (0, _Change()))
+        used = self._used()
+        if used != before:
+            # the first object tells readers how many there are
+            self.num_objs = used
+            del self._counts[used:]
+            if index:
+                await self._apply(0, _Change(), JournalState.NONE, 0, limit)
+        if index < self.num_objs:
+            await self._apply(index, change, JournalState.NONE, 0, limit)
+
     async def _write_journaled(self, changes: dict[int, _Change], before: int, limit: int) -> None:
+        """Several objects change. Their number does not fall by that: ceph-mds would not bear to
+        find two different ones.
+
+        A reader goes through the objects in order: it must not be told of an object that is not
+        there, nor of one that is finished before it has been told so.
+        """
         entries: dict[int, int] = {}
-        for index, change in changes.items():
-            entries[index] = await self._journal(index, change, limit)
-        for index, change in changes.items():
-            await self._apply(index, change, JournalState.FINISH, entries[index], limit)
-        if before != self.num_objs and 0 not in changes:
-            await self._apply(0, _Change(), JournalState.FINISH, 0, limit)
+        for index in sorted(changes, reverse=True):
+            entries[index] = await self._journal(index, changes[index], limit)
+        if before != self.num_objs:
+            changes.setdefault(0, _Change())
+        for index in sorted(changes):
+            await self._apply(
+                index, changes[index], JournalState.FINISH, entries.get(index, 0), limit
+            )
 
     # -- where -------------------------------------------------------------------------------
 
@@ -137,11 +148,11 @@ class TableWriter:
             value = encode(AnchorValue, AnchorValue(anchor), ALL_FEATURES)
             change.update[key] = value
             change.size += len(value) + len(key) + 8
-        used = max((at + 1 for at, count in enumerate(self._counts) if count), default=1)
-        self.num_objs = used
-        del self._counts[used:]
-        self._new = {index for index in self._new if index < used or index in changes}
         return changes
+
+    def _used(self) -> int:
+        """How many objects are needed."""
+        return max((at + 1 for at, count in enumerate(self._counts) if count), default=1)
 
     def _room(self, start: int, most: int) -> int:
         for index in range(start, self.num_objs):

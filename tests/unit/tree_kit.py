@@ -184,7 +184,7 @@ class Tree:
                     await store.commit_base(inode)
                 for inode in list(segment.dirty_backtraces):
                     await store.write_backtrace(inode)
-                assert not (segment.dirty_dirs or segment.dirty_bases or segment.dirty_backtraces)
+                assert not (segment.dirty_dirs | segment.dirty_bases | segment.dirty_backtraces)
 
         self.kit.trio(all_of_it)
 
@@ -196,9 +196,8 @@ class Tree:
         while waiting:
             inode = waiting.pop()
             for directory in self.kit.run(lambda at=inode: self.rank.store.all_dirs(at)):
-                for dn in directory.items.values():
-                    if dn.inode is not None and dn.inode.is_dir:
-                        waiting.append(dn.inode)
+                inodes = [dn.inode for dn in directory.items.values()]
+                waiting += [one for one in inodes if one is not None and one.is_dir]
 
     # -- looking -----------------------------------------------------------------------------
 
@@ -261,6 +260,12 @@ class Tree:
             own = self._sums_of(dn.inode) if is_dir else (dn.inode.inode.size, 1, 0)
             below = [a + b for a, b in zip(below, own, strict=True)]
         return (below[0], below[1], below[2]), (files, subdirs)
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What of two images is not the same."""
+    keys = [key for key in one | other if one.get(key) != other.get(key)]
+    return {key: (one.get(key), other.get(key)) for key in keys}
 
 
 def sums(nest: NestInfo) -> tuple[int, int, int]:

@@ -28,6 +28,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="which daemon the behaviour tests start: mdsdaemon, ceph-mds (to prove the tests "
         "themselves against it), or one after the other",
     )
+    group.addoption(
+        "--kill-rounds",
+        metavar="N",
+        type=int,
+        default=6,
+        help="how often the one-process cluster is killed under load (default: 6)",
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

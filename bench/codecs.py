@@ -11,9 +11,18 @@ from mdsdaemon.encoding import decode, encode
 from mdsdaemon.maps.mds_info import MDSInfo
 from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.messages.base import decode_message, encode_message
+from mdsdaemon.messages.client_caps import MClientCaps
+from mdsdaemon.messages.client_reply import ListingWriter, Trace, encode_trace
+from mdsdaemon.messages.client_request import MClientRequest
 from mdsdaemon.messages.mds import MMDSBeacon
+from mdsdaemon.types.caps import Release
+from mdsdaemon.types.client_args import OpenArgs
+from mdsdaemon.types.client_ops import READDIR_FRAG_END, CapOp, MdsOp
+from mdsdaemon.types.client_stat import STRUCT_REPLIES, DirStat, InodeStat, LeaseStat, ReplyCap
 from mdsdaemon.types.entity import EntityAddrVec
 from mdsdaemon.types.features import FEATURES_PACIFIC
+from mdsdaemon.types.layout import FileLayout
+from mdsdaemon.types.mds import FilePath
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,75 @@ def measure() -> list[Rate]:
         ),
         Rate("decode MMDSBeacon", best(back), len(front)),
     ]
+    return rates + of_clients()
+
+
+def of_clients() -> list[Rate]:
+    """What a metadata server writes and reads for each operation of a client."""
+    now = 1_700_000_000_123_456_789
+    layout = FileLayout(4 << 20, 1, 4 << 20, 2)
+    stat = InodeStat(
+        1 << 40,
+        cap=ReplyCap(0x155, 0, 1, 1, 1, 1, 1),
+        layout=layout,
+        ctime=now,
+        mtime=now,
+        atime=now,
+        rctime=now,
+        btime=now,
+        mode=0o100644,
+    )
+    how = STRUCT_REPLIES
+
+    def inode() -> bytearray:
+        out = bytearray()
+        how.inode(out, stat, how.features)
+        return out
+
+    trace = Trace(stat, DirStat(), "a name", LeaseStat(7, 30000, 1), stat)
+    request = MClientRequest(
+        MdsOp.CREATE,
+        path=FilePath(1 << 40, "a name"),
+        releases=[Release(1, 2, 3, 4, 5, 6, 7)],
+        gid_list=[1, 2],
+    )
+    request.args = OpenArgs(0o102, 0o644)
+    caps = MClientCaps(
+        CapOp.GRANT, ino=1 << 40, layout=layout, mtime=now, atime=now, ctime=now, btime=now
+    )
+    rates = [
+        Rate("encode InodeStat", best(inode), len(inode())),
+        Rate(
+            "encode a trace of two inodes",
+            best(partial(encode_trace, how, trace)),
+            len(encode_trace(how, trace)),
+        ),
+        Rate(
+            "encode 1000 entries of a readdir",
+            best(partial(listing, stat)),
+            len(listing(stat)),
+        ),
+    ]
+    for message in (request, caps):
+        version, compat, front = encode_message(message, FEATURES_PACIFIC)
+        name = type(message).__name__
+        back = partial(
+            decode_message, message.TYPE, version, compat, front, b"", b"", FEATURES_PACIFIC
+        )
+        there = partial(encode_message, message, FEATURES_PACIFIC)
+        rates += [
+            Rate(f"encode {name}", best(there), len(front)),
+            Rate(f"decode {name}", best(back), len(front)),
+        ]
     return rates
+
+
+def listing(stat: InodeStat) -> bytes:
+    """A directory of a thousand files."""
+    writer, lease = ListingWriter(STRUCT_REPLIES, DirStat()), LeaseStat()
+    for n in range(1000):
+        writer.add(f"file {n}", lease, stat)
+    return writer.finish(READDIR_FRAG_END)
 
 
 def table(rates: list[Rate]) -> str:

@@ -74,7 +74,8 @@ class Committer:
         except RadosError as error:
             # a directory that is being purged may be half gone when a rank takes it up again
             half_gone = directory.inode.is_stray and not directory.committed_version
-            if error.errno != errno.ENOENT or not half_gone:
+            dropped = directory.inode.dirs.get(directory.frag) is not directory
+            if error.errno != errno.ENOENT or not (half_gone or dropped):
                 raise
             done = True
         finally:

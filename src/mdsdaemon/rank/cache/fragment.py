@@ -126,6 +126,22 @@ class Fragmenter:
         inode = self.rank.cache.get_inode(where.ino)
         return inode.dirs.get(where.frag) if inode is not None else None
 
+    def start_split(self, directory: CDir, bits: int) -> None:
+        """An administrator wants it split."""
+
+        async def split() -> None:
+            await self.split(directory, bits)
+
+        self.rank.spawn(split, f"split {directory.dirfrag}")
+
+    def start_merge(self, inode: CInode, frag: Frag) -> None:
+        """An administrator wants it merged."""
+
+        async def merge() -> None:
+            await self.merge(inode, frag)
+
+        self.rank.spawn(merge, f"merge {DirFrag(inode.ino, frag)}")
+
     # -- doing it ----------------------------------------------------------------------------
 
     def may_fragment(self, inode: CInode, dirs: list[CDir]) -> bool:
@@ -183,7 +199,10 @@ class Fragmenter:
             if not dirs:
                 return False
             for directory in dirs:
-                if directory.new or directory.committed is not None:
+                if directory.committed is not None:
+                    await directory.committed.wait()
+                    break
+                if directory.new:
                     # were it new, and the split undone, there would be no object to come back to
                     await self.rank.store.commit_dir(directory)
                     break

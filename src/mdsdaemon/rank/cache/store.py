@@ -164,8 +164,15 @@ class CacheStore:
     # -- size --------------------------------------------------------------------------------
 
     def trim(self, limit_bytes: int) -> int:
-        """Take out of the cache what nobody needs until it fits; how many dentries went."""
+        """Take out of the cache what nobody needs until it fits.
+
+        Does a part now (the return value: how many dentries went), and the rest little by little.
+        """
         return self.trimmer.trim(limit_bytes)
+
+    async def trim_to(self, limit_bytes: int) -> int:
+        """As `trim`, to the end; how many dentries went."""
+        return await self.trimmer.trim_to(limit_bytes)
 
     def memory_used(self) -> int:
         """Bytes that the cache takes, by the measured cost of what is in it."""
@@ -174,6 +181,14 @@ class CacheStore:
     def maybe_fragment(self, directory: CDir) -> None:
         """A fragment has grown or shrunk: split or merge it if it is time."""
         self.fragmenter.maybe_fragment(directory)
+
+    def split_dir(self, directory: CDir, bits: int) -> None:
+        """Split a fragment into 2**bits, soon, if that can be done."""
+        self.fragmenter.start_split(directory, bits)
+
+    def merge_dir(self, inode: CInode, frag: Frag) -> None:
+        """Make all fragments that lie in `frag` one, soon, if that can be done."""
+        self.fragmenter.start_merge(inode, frag)
 
     def replay_fragment(self, event: EFragment, segment: LogSegment) -> None:
         """What a split or merge in the journal means for the cache."""

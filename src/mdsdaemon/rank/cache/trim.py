@@ -33,7 +33,6 @@ class Trimmer:
     """See the module.
 
     Attributes:
-        extra: bytes beyond what the number of inodes, dentries and fragments tells.
         trimmed: how many dentries went, ever.
     """
 
@@ -62,16 +61,19 @@ class Trimmer:
             self.rank.spawn(self._go_on, "trim cache")
         return went
 
+    async def trim_to(self, limit: int) -> int:
+        """Batch by batch until it fits, or all that is left is needed; how many dentries went."""
+        went = fruitless = 0
+        while self.memory_used() > limit and fruitless <= 2 * self.rank.cache.num_dentries + BATCH:
+            await trio.lowlevel.checkpoint()
+            now = self._batch(limit)
+            went += now
+            fruitless = 0 if now else fruitless + BATCH
+        return went
+
     async def _go_on(self) -> None:
         try:
-            fruitless = 0
-            while self.memory_used() > self._limit:
-                await trio.lowlevel.checkpoint()
-                looked, before = self.rank.cache.num_dentries, self.trimmed
-                self._batch(self._limit)
-                fruitless = fruitless + BATCH if self.trimmed == before else 0
-                if fruitless > 2 * looked + BATCH:
-                    return  # everything that is left is needed
+            await self.trim_to(self._limit)
         finally:
             self._running = False
 

@@ -158,7 +158,7 @@ async def cache_drop(rank: MDSRank, cmdmap: CmdMap) -> Reply:
     code, message = await flushed(rank)
     if code:
         return Reply(section="result", data={"error": message})
-    trimmed = rank.store.trim(0)
+    trimmed = await rank.store.trim_to(0)
     rank.end_of_dispatch()
     return Reply(
         section="result",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+
 from tests.unit.server_kit import Client, in_trio
 from tests.unit.snap_kit import SnapKit
 

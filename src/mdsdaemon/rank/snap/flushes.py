@@ -223,12 +223,16 @@ class SnapFlushes:
         """Journal what the file was in a snapshot; where that ends."""
         follows = inode.first - 1 if msg is None else msg.snap_follows
         xattrs = None
-        if msg is not None and msg.dirty & CAP_XATTR_EXCL and msg.middle:
-            if msg.xattr_version > inode.inode.xattr_version:
-                try:
-                    xattrs = decode_xattrs(msg.middle)
-                except DecodeError as exc:
-                    self.rank.log.warning("%s: %s", msg, exc)
+        if (
+            msg is not None
+            and msg.dirty & CAP_XATTR_EXCL
+            and msg.middle
+            and msg.xattr_version > inode.inode.xattr_version
+        ):
+            try:
+                xattrs = decode_xattrs(msg.middle)
+            except DecodeError as exc:
+                self.rank.log.warning("%s: %s", msg, exc)
         mut = Mutation(self.rank, "snap flush", stamp=self.rank.now())
         stored = mut.inode(inode, follows)
         old = self._old_for(inode, snap)

@@ -1,7 +1,7 @@
 """What becomes of the realm that begins at an inode, when its names change.
 
-What leaves a realm takes along which of that realm's snapshots see it (`past_parent_snaps`). What has
-hard links has the global realm around it, `last_destroyed` then tells since when its own dentry is
+What leaves a realm takes along which of its snapshots see it (`past_parent_snaps`). What has hard
+links has the global realm around it, `last_destroyed` then tells since when its own dentry is
 where it is.
 
 All functions here compute; whoever changes the tree stores the result with `set_node`.

@@ -47,9 +47,8 @@ class Below:
                 for client, cap in inode.caps.items():
                     self.sessions[client] = cap.session
             for directory in inode.dirs.values():
-                for dn in directory.items.values():
-                    if dn.inode is not None:
-                        todo.append((dn.inode, is_in))
+                primary = (dn.inode for dn in directory.items.values())
+                todo.extend((child, is_in) for child in primary if child is not None)
 
 
 def announce(rank: RankCore, inode: CInode, after: int, *, new: bool) -> None:

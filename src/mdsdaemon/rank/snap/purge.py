@@ -1,7 +1,7 @@
 """What no snapshot sees any more leaves the directories that keep it.
 
-A fragment notes up to which removal of a snapshot it was cleaned (`snap_purged_thru`). It is cleaned
-when it is read, and what is stored anew is cleaned when it is.
+A fragment notes up to which removal of a snapshot it was cleaned (`snap_purged_thru`). It is
+cleaned when it is read, and what is stored anew is cleaned when it is.
 
 Behaviour: ceph/ceph, src/mds/CInode.cc (purge_stale_snap_data), src/mds/CDir.cc
 (try_trim_snap_dentry, _omap_fetched, _omap_commit) (Pacific)
@@ -29,9 +29,7 @@ def is_seen(live: list[int], first: int, last: int) -> bool:
 
 def purge_old_inodes(inode: CInode, live: list[int]) -> bool:
     """Drop the old versions that no snapshot sees; whether there were any."""
-    gone = [
-        last for last, old in inode.old_inodes.items() if not is_seen(live, old.first, last)
-    ]
+    gone = [last for last, old in inode.old_inodes.items() if not is_seen(live, old.first, last)]
     for last in gone:
         del inode.old_inodes[last]
     return bool(gone)
@@ -55,9 +53,7 @@ class Purger:
             return None
         return destroyed, snaps.realm_of(directory.inode).get_snaps()
 
-    def tidy(
-        self, directory: CDir, dn: CDentry, known: tuple[int, list[int]] | None
-    ) -> bool:
+    def tidy(self, directory: CDir, dn: CDentry, known: tuple[int, list[int]] | None) -> bool:
         """A dentry is about to be stored: drop old versions; False: it is not to be stored at all.
 
         Args:

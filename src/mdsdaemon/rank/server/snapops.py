@@ -1,8 +1,9 @@
 """Snapshots by request: made, removed, renamed and listed.
 
 A change of snapshots is one of the table and one of the directory's inode. The journal has, in
-this order: that the table's change is prepared, the inode with the number of that transaction, that the
-change is true, and that this is known. Whatever a crash leaves of it, a replay makes whole or drops.
+this order: that the table's change is prepared, the inode with the number of that transaction, that
+the change is true, and that this is known. Whatever a crash leaves of it, a replay makes whole or
+drops.
 
 Behaviour: ceph/ceph, src/mds/Server.cc (handle_client_lssnap, handle_client_mksnap,
 handle_client_rmsnap, handle_client_renamesnap) (Pacific)

@@ -235,8 +235,7 @@ class InodeLocks:
             for lock in st.LOCKS:
                 if self._step(lock, read_only):
                     moved = True
-            if self.loner != self.want_loner and self._drop_loner(caps):
-                self.loner = self.want_loner
+            if self._change_loner(caps):
                 moved = True
                 self._sum_up(caps)
             if not moved:
@@ -255,17 +254,21 @@ class InodeLocks:
                         break
                     want = client
         self.want_loner = want
-        if self.loner == want or not self._drop_loner(caps):
-            return False
-        self.loner = want
-        return True
+        return self._change_loner(caps)
 
-    def _drop_loner(self, caps: Mapping[int, Holder]) -> bool:
-        """Whether there is no loner, or one that has nothing but what everybody may have."""
-        if self.loner == NOBODY:
-            return True
-        cap = caps.get(self.loner)
-        return cap is None or not cap.issued & ~self.anybody
+    def _change_loner(self, caps: Mapping[int, Holder]) -> bool:
+        """Make the loner whom it should be, if that can be; whether it has changed."""
+        old, new = self.loner, self.want_loner
+        if old == new:
+            return False
+        if old != NOBODY:
+            cap = caps.get(old)
+            if cap is not None and cap.issued & ~self.anybody:
+                return False  # it has more than everybody may
+        if self.recovery != KNOWN:
+            new = NOBODY  # nobody is given what only a loner may have before the size is known
+        self.loner = new
+        return new != old
 
     def _sum_up(self, caps: Mapping[int, Holder]) -> None:
         loner_issued = other_issued = loner_wanted = other_wanted = alive = 0

@@ -145,6 +145,7 @@ class Tree:
         was_primary = dn.inode is not None
         mut.unlink(dn)
         if was_primary:
+            self.kit.run(lambda: self.rank.store.all_dirs(mydir))
             stray = self.rank.cache.inodes[0x600 + target.ino % 10]
             self.kit.run(lambda: self.rank.store.all_dirs(stray))
             mut.link_primary(self.lookup(stray, f"{target.ino:x}"), target)

@@ -16,6 +16,7 @@ from mdsdaemon.rank.cache.dentry_codec import fill_inode, read_store, store_of
 from mdsdaemon.rank.cache.fetch import MISSING
 from mdsdaemon.rank.cache.inode import MDSDIR, NUM_STRAY, ROOT, STRAY, CInode
 from mdsdaemon.rank.cache.stats import add_nest, copy_frag, copy_nest
+from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.mutation import Mutation
 from mdsdaemon.rank.waiting import until_done
 from mdsdaemon.types.features import FEATURES_PACIFIC
@@ -192,6 +193,12 @@ class BaseInodes:
 
     async def load_strays(self) -> None:
         """Fetch mdsdir and the fragments of all stray directories; make those that are missing."""
+        try:
+            await self._load_strays()
+        except FsError as error:
+            self.rank.damaged(f"the stray directories cannot be read: {error}")
+
+    async def _load_strays(self) -> None:
         store, cache = self.rank.store, self.rank.cache
         mydir = cache.mydir
         assert mydir is not None, "load_base comes first"

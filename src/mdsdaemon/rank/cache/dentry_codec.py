@@ -8,6 +8,7 @@ _omap_commit_ops) (Pacific)
 
 from __future__ import annotations
 
+import re
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.cache.dentry import CDentry
 
 _FIRST = Struct("<Q")
+_HEX = re.compile("[0-9a-f]{1,16}")
 _PRIMARY, _REMOTE = ord("i"), ord("l")
 _OLD_PRIMARY, _OLD_REMOTE = ord("I"), ord("L")
 
@@ -62,12 +64,9 @@ def split_key(key: str) -> tuple[str, int]:
     name, mark, last = key.rpartition("_")
     if last == "head" and mark:
         return name, NOSNAP
-    try:
-        if not mark or not 0 < len(last) <= 16 or not last.isalnum():
-            raise ValueError
+    if mark and _HEX.fullmatch(last):
         return name, int(last, 16)
-    except ValueError:
-        raise DecodeError("dentry_key_t", "snapid", len(name), f"no key: {key!r}") from None
+    raise DecodeError("dentry_key_t", "snapid", len(name), f"no key: {key!r}")
 
 
 def decode_dentry(value: bytes) -> Loaded:

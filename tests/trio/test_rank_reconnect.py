@@ -345,7 +345,7 @@ async def test_flushing_a_session() -> None:
         client = kit.client()
         client.open()
         done: list[int] = []
-        client.session.inc_push_seq()
+        client.session.cap_push_seq += 1
         assert kit.rank.sessions.flush_session(client.session, lambda: done.append(1))
         (msg,) = client.got(SessionOp.FLUSHMSG)
         assert msg.seq == 1

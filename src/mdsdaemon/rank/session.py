@@ -375,16 +375,6 @@ class Session:
 
     # -- capabilities, for the locker --------------------------------------------------------
 
-    def inc_push_seq(self) -> int:
-        """The number of the next message about capabilities that is not an answer."""
-        self.cap_push_seq += 1
-        return self.cap_push_seq
-
-    def send_counted(self, msg: Message, after: int = 0) -> None:
-        """`send` something about capabilities that is not an answer."""
-        self.inc_push_seq()
-        self.send(msg, after)
-
     def touch_cap(self, ino: int) -> None:
         """A capability was used."""
         self.loads.cache_liveness.hit()

@@ -169,7 +169,6 @@ class CapState:
         session = cap.session
         msg = self.cap_message(cap, op, caps, wanted)
         self.rank.counters.mds.inc(COUNTERS[op])
-        session.inc_push_seq()
         session.send(msg, after=self.rank.sessions.must_follow(cap.client, cap.inode))
 
     def max_size_for(self, inode: CInode, client: int) -> int:

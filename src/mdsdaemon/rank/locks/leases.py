@@ -126,7 +126,6 @@ class Leases(CapIssuer):
             msg = MClientLease(
                 LeaseOp.REVOKE, 1 | LOCK_DN, inode.ino, inode.first, NOSNAP, lease.seq, 0, dn.name
             )
-            lease.session.inc_push_seq()
             lease.session.send(msg)
 
     def drop_lease(self, lease: Lease) -> None:
@@ -169,7 +168,6 @@ class Leases(CapIssuer):
                 round(LEASE_SECONDS * 1000),
                 msg.dname,
             )
-            session.inc_push_seq()
             session.send(renewed, after=self.rank.sessions.must_follow(session.client, dn))
 
     def find_dentry(self, inode: CInode, name: str) -> CDentry | None:

@@ -186,7 +186,6 @@ class Reconnect(Silent):
                     osd_epoch_barrier=self.rank.osd_epoch_barrier,
                 )
                 if self.rank.sessionmap.get_session(session.client) is session:
-                    session.inc_push_seq()
                     session.send(msg)
 
 

@@ -64,7 +64,6 @@ def announce(rank: RankCore, inode: CInode, after: int, *, new: bool) -> None:
         msg = MClientSnap(op=SnapOp.SPLIT, split=inode.ino, trace=trace)
         if new:
             msg.split_inos, msg.split_realms = list(below.inos), list(below.realms)
-        session.inc_push_seq()
         session.send(msg, after)
 
 
@@ -74,7 +73,6 @@ def announce_all(rank: RankCore, after: int, *, removed: bool) -> None:
     op = SnapOp.DESTROY if removed else SnapOp.UPDATE
     for session in rank.sessionmap:
         if session.is_open() or session.is_stale():
-            session.inc_push_seq()
             session.send(MClientSnap(op=op, split=GLOBAL_SNAPREALM, trace=trace), after)
 
 
@@ -97,7 +95,6 @@ def after_reconnect(rank: RankCore, claimed: dict[int, dict[int, int]]) -> None:
                 below = Below(snaps, inode)
                 msg = MClientSnap(op=SnapOp.UPDATE, trace=snaps.realm_trace(inode))
                 msg.split_realms = below.realms
-                session.inc_push_seq()
                 session.send(msg)
     if snaps.any_snapshots:
         announce_all(rank, 0, removed=False)
@@ -110,5 +107,4 @@ def right_realm(rank: RankCore, session: Session, inode: CInode, claimed: int) -
         return
     msg = MClientSnap(op=SnapOp.SPLIT, split=realm.ino, trace=realm.trace())
     msg.split_inos = [inode.ino]
-    session.inc_push_seq()
     session.send(msg)

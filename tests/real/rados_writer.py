@@ -69,7 +69,7 @@ def state(io: Any, name: str) -> int:
     with rados.ReadOpCtx() as op:
         values, _ = io.get_omap_vals(op, "", "", 100)
         io.operate_read_op(op, name)
-        omap = dict(values)
+        omap = {key: value or b"" for key, value in values}
     assert data == payload(step), f"{name}: data is not that of step {step}"
     assert omap == {"n": b"%d" % step, f"k{step}": b"v" * (step % 300)}, f"{name}: {omap}"
     return step

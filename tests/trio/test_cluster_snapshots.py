@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import struct
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -13,9 +14,15 @@ from typing import Any
 
 import pytest
 import trio
+from tests.real.osd_script import key_map
+from tests.real.raw_osd import RawOSDClient
 
 from mdsdaemon.cluster.cluster import Cluster, open_cluster
 from mdsdaemon.embedded import osd_maps
+from mdsdaemon.types.osd_op import NO_ARGS, Op, OSDOp
+
+SHORT_PAST = {"mon_max_mdsmap_epochs": "50", "mon_min_osdmap_epochs": "50"}
+"""Of the past, 500 maps are kept: too many to reach them here."""
 
 
 @asynccontextmanager
@@ -74,6 +81,94 @@ async def test_there_and_back(tmp_path: Path, durable: bool) -> None:
             assert await contents(cluster) == first
 
 
+Objects = dict[str, tuple[bytes, bytes, bytes]]
+
+
+async def objects(client: RawOSDClient, pool: int, names: list[str]) -> Objects:
+    """Data, xattr and omap of those that are there."""
+    found: Objects = {}
+    for name in names:
+        reply = await client.do(
+            pool, name, OSDOp.extent(Op.READ, 0, 1 << 20), OSDOp.xattr(Op.GETXATTR, "x"),
+            OSDOp(Op.OMAPGETVALS, 0, NO_ARGS, key_list_after(b"")),
+        )  # fmt: skip
+        if reply.result >= 0:
+            data, xattr, omap = (op.outdata for op in reply.results.ops)
+            found[name] = data, xattr, omap
+    return found
+
+
+def key_list_after(key: bytes) -> bytes:
+    return struct.pack("<I", len(key)) + key + struct.pack("<QI", 100, 0)
+
+
+async def store(client: RawOSDClient, pool: int, name: str, text: bytes) -> None:
+    reply = await client.do(
+        pool, name,
+        OSDOp.extent(Op.WRITEFULL, 0, 0, text * 500), OSDOp.xattr(Op.SETXATTR, "x", text),
+        OSDOp(Op.OMAPSETVALS, 0, NO_ARGS, key_map({b"k": text, text: b""})),
+    )  # fmt: skip
+    assert reply.result == 0
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["memory", "data"])
+async def test_objects_come_back_a_hundred_times(
+    tmp_path: Path, durable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client changes, makes and deletes objects; they are as they were, and nothing piles up."""
+    monkeypatch.setattr(osd_maps, "KEPT", 50)
+    names = [f"o{number}" for number in range(12)]
+    data = tmp_path / "data" if durable else None
+    async with (
+        running(data=data, mds=0, settings=SHORT_PAST) as cluster,
+        RawOSDClient.connect(cluster.conf_path) as client,
+    ):
+        await cluster.command("osd pool create", pool="p", pg_num=4)
+        pool = await client.pool("p")
+        for name in names[:10]:
+            await store(client, pool, name, name.encode())
+        snapshot = await cluster.snapshot()
+        wanted = await objects(client, pool, names)
+        assert len(wanted) == 10
+
+        async def newest_map() -> None:
+            """Requests on an older one are not answered: a client sends them again."""
+            epoch = cluster.monitor.osd.map.epoch
+            with trio.fail_after(10):
+                await client.wait(lambda: client.osd_map.epoch >= epoch)
+
+        async def cycle(number: int) -> None:
+            for name in names[number % 4 :: 3]:
+                await store(client, pool, name, b"%d" % number)
+            await client.do(pool, names[number % 10], OSDOp(Op.DELETE))
+            assert await objects(client, pool, names) != wanted
+            await cluster.restore(snapshot)
+            await newest_map()
+            assert await objects(client, pool, names) == wanted
+            if number % 25 == 0:
+                await cluster.reset()
+                await cluster.restore(snapshot)
+                await newest_map()
+                assert await objects(client, pool, names) == wanted
+
+        def held() -> int:
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+
+        tracemalloc.start()
+        try:
+            for number in range(50):  # histories reach their length
+                await cycle(number)
+            before = held()
+            for number in range(100):
+                await cycle(number)
+            growth = held() - before
+        finally:
+            tracemalloc.stop()
+    # which requests were done is remembered, of 3000 for each placement group
+    assert growth < 400 << 10, f"{growth / 100:.0f} bytes a cycle"
+
+
 async def test_only_its_own(tmp_path: Path) -> None:
     async with running(mds=0) as cluster, running(mds=0) as other:
         snapshot = await cluster.snapshot()
@@ -99,10 +194,8 @@ async def test_milliseconds(tmp_path: Path) -> None:
 
 async def test_a_hundred_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same contents each time, and no growth in memory."""
-    # of the past, 500 maps are kept: too many to reach them here
     monkeypatch.setattr(osd_maps, "KEPT", 50)
-    settings = {"mon_max_mdsmap_epochs": "50", "mon_min_osdmap_epochs": "50"}
-    async with running(settings=settings) as cluster:
+    async with running(settings=SHORT_PAST) as cluster:
         initial = await contents(cluster)
         await change(cluster, 0)
         wanted = await contents(cluster)

@@ -235,8 +235,7 @@ class Session:
         if rank is None or end <= rank.mdlog.safe_pos:
             self.send(msg)
         else:
-            seq = self.state_seq
-            rank.mdlog.when_safe(end, lambda: self.send(msg) if self.state_seq >= seq else None)
+            rank.mdlog.when_safe(end, lambda: None if self.is_closed() else self.send(msg))
 
     def _transmit(self, msg: Message) -> None:
         if isinstance(msg, PUSHED):

@@ -1,7 +1,7 @@
 """`nox -s bench` (or `python -m bench`): figures as tables, and all samples as JSON.
 
 nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE]
-               [beside] [codecs] [journal] [messenger] [requests]
+               [beside] [cluster] [codecs] [journal] [messenger] [requests]
 """
 
 import argparse
@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import beside, codecs, journal, requests
+from bench import beside, cluster, codecs, journal, requests
 
-PARTS = ("codecs", "messenger", "journal", "requests", "beside")
+PARTS = ("codecs", "messenger", "journal", "requests", "beside", "cluster")
 
 
 def main() -> None:
@@ -51,6 +51,11 @@ def main() -> None:
         figures = beside.measure(asked.rounds, asked.idle)
         results["beside"] = beside.as_json(figures)
         print(beside.table(figures), end="\n\n", file=out, flush=True)
+    if "cluster" in parts:
+        starts, objects = cluster.starts(asked.rounds), cluster.objects(min(asked.rounds, 3))
+        results["cluster"] = cluster.as_json(starts, objects)
+        for sheet in (starts, objects):
+            print(cluster.table(sheet), end="\n\n", file=out, flush=True)
     if asked.json is not None:
         asked.json.write_text(json.dumps(results, indent=1) + "\n")
     else:

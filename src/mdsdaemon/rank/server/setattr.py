@@ -73,9 +73,6 @@ def handle_setattr(server: Server, req: MDRequest) -> None:
     if inode.is_system and not inode.is_base:
         raise FsError(errno.EPERM)
     mask = args.mask
-    if mask & SETATTR_SIZE and not inode.is_file:
-        # clients do not ask for it, and it would spoil the sums of a directory
-        raise FsError(errno.EISDIR if inode.is_dir else errno.EINVAL)
     x: list[tuple[CInode, str]] = []
     if mask & _AUTH:
         x.append((inode, "auth"))
@@ -91,10 +88,12 @@ def handle_setattr(server: Server, req: MDRequest) -> None:
     if mask & SETATTR_GID and stored.gid != args.gid:
         access |= MAY_CHGRP
     check_access(req, inode, access, args.uid, args.gid)
+    # what has no data keeps its size: that of a directory would spoil the sums above it
+    sized = bool(mask & SETATTR_SIZE) and inode.is_file
     old_size = max(stored.size, args.old_size)
     if server.is_full and args.size > old_size:
         raise FsError(errno.ENOSPC)
-    smaller = bool(mask & SETATTR_SIZE and args.size < old_size)
+    smaller = sized and args.size < old_size
     if smaller:
         wait_truncated(rank, inode)
 
@@ -103,7 +102,7 @@ def handle_setattr(server: Server, req: MDRequest) -> None:
     stored = mut.inode(inode)
     _set_owner_and_mode(stored, args)
     _set_times(stored, args)
-    if mask & SETATTR_SIZE:
+    if sized:
         if smaller:
             truncate(stored, old_size, args.size)
             mut.blob.truncate_start.append(inode.ino)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mdsdaemon.messages.formatter import Reply
     from mdsdaemon.net.memory_network import MemoryNetwork
     from mdsdaemon.rank.interface import Rank, RankFactory, RankServices
-    from mdsdaemon.rank.minimal import MinimalRank
+    from mdsdaemon.rank.mds_rank import MDSRank
     from mdsdaemon.recorder import FlightRecorder
 
 __all__ = [
@@ -39,8 +39,8 @@ __all__ = [
     "FatalError",
     "FlightRecorder",
     "Host",
+    "MDSRank",
     "MemoryNetwork",
-    "MinimalRank",
     "Outcome",
     "Rank",
     "RankFactory",
@@ -63,7 +63,7 @@ _WHERE = {
     "FlightRecorder": "mdsdaemon.recorder",
     "Host": "mdsdaemon.host",
     "MemoryNetwork": "mdsdaemon.net.memory_network",
-    "MinimalRank": "mdsdaemon.rank.minimal",
+    "MDSRank": "mdsdaemon.rank.mds_rank",
     "Outcome": "mdsdaemon.daemon.outcome",
     "Rank": "mdsdaemon.rank.interface",
     "RankFactory": "mdsdaemon.rank.interface",

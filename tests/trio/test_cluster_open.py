@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import pytest
 import trio
 import trio.testing
+from tests.minimal_rank import MinimalRank
 
 import mdsdaemon
 from mdsdaemon.cluster.cluster import Cluster, open_cluster
@@ -25,7 +26,7 @@ from mdsdaemon.host import Host
 from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.net.memory_network import MemoryNetwork
-from mdsdaemon.rank.minimal import MinimalRank
+from mdsdaemon.rank.mds_rank import MDSRank
 from mdsdaemon.types.entity import PeerName
 
 START = 1_800_000_000.0
@@ -98,7 +99,7 @@ async def test_ready_means_ready(autojump_clock: trio.testing.MockClock, tmp: Pa
 async def test_daemons_are_added_stopped_and_killed(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with running() as cluster:
+    async with running(fs=[]) as cluster:
         first = cluster.mds["a"]
         second = await cluster.mds.add()
         assert second.name == "b"
@@ -125,11 +126,11 @@ async def test_a_failed_daemon_comes_back(autojump_clock: trio.testing.MockClock
     async with running(fs=["one"]) as cluster:
         mds = cluster.mds["a"]
         gid = mds.gid
-        assert isinstance(mds.rank, MinimalRank)
+        assert isinstance(mds.rank, MDSRank)
         await cluster.command("mds fail", role_or_gid="a")
         with trio.fail_after(30):
             await mds.wait_for_life(2)
-            await mds.wait_for_state("up:standby", "up:creating")
+            await mds.wait_for_state("up:active")
         assert mds.gid != gid
 
 
@@ -150,7 +151,7 @@ async def test_the_end_in_good_order(autojump_clock: trio.testing.MockClock) -> 
     host = Host.seeded(1, lambda: START + trio.current_time())
     async with (
         trio.open_nursery() as nursery,
-        open_cluster(host=host, network=MemoryNetwork(seed=1)) as cluster,
+        open_cluster(host=host, network=MemoryNetwork(seed=1), fs=[]) as cluster,
     ):
         await nursery.start(cluster.run)
         mds = cluster.mds["a"]

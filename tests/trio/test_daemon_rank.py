@@ -1,4 +1,4 @@
-"""Ranks: given, followed, taken away; what a recording rank sees, and what the minimal one does."""
+"""Ranks: given, followed, taken away; what a recording rank sees."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from mdsdaemon.messages.formatter import Reply
 from mdsdaemon.messages.mds import MClientSession, SessionOp
 from mdsdaemon.messages.pool import MRemoveSnaps
 from mdsdaemon.rank.interface import Rank, RankServices
-from mdsdaemon.rank.minimal import MinimalRank
 from mdsdaemon.types.entity import CLIENT, MDS, PeerName
-from mdsdaemon.types.health import MDSHealthType
 
 Call = tuple[Any, ...]
 
@@ -262,56 +260,14 @@ async def test_messages_only_from_those_who_may_send_them(
         assert "filtered out MRemoveSnaps from client.9000" in caplog.text
 
 
-async def test_minimal_rank_stays_and_says_so(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with a_cluster() as cluster, cluster.standby("a") as mds:
-        cluster.mon.assign(mds.gid, State.CREATING, 0)
-        await mds.wait_for_state("up:creating")
-        assert isinstance(mds.rank, MinimalRank)
-        await trio.sleep(30)
-        asked = {b.state for b in cluster.mon.beacons}
-        assert asked <= {State.BOOT, State.STANDBY, State.CREATING}, "never active"
-        complaint = cluster.mon.beacons[-1].health.metrics
-        assert [m.type for m in complaint] == [MDSHealthType.READ_ONLY]
-        assert "does not serve a file system yet" in complaint[0].message
-        assert any("does not serve" in line for line in cluster.mon.cluster_log)
-        assert "does not serve" in caplog.text
-        status = json.loads((await mds.command('{"prefix": "status"}')).out)
-        assert (status["state"], status["serving"]) == ("up:creating", False)
-        assert mds.daemon.messenger.name == PeerName(MDS, 0)
-        flush = await mds.command('{"prefix": "flush journal"}')
-        assert flush.r == -38
-        assert "does not serve" in flush.error
-        assert (await mds.command('{"prefix": "session ls"}')).out == b"[]\n"
-
-
-async def test_minimal_rank_rejects_clients_in_plain_words(autojump_clock: MockClock) -> None:
-    async with a_cluster() as cluster, cluster.standby("a") as mds:
-        cluster.mon.assign(mds.gid, State.CREATING, 0)
-        await mds.wait_for_state("up:creating")
-        admin = await cluster.admin()
-        heard: list[Message] = []
-        admin.on_message = heard.append
-        con = admin.messenger.connect_to(MDS, mds.daemon.messenger.my_addrs)
-        con.send_message(MClientSession(op=SessionOp.REQUEST_OPEN))
-        await trio.sleep(5)
-        assert len(heard) == 1
-        assert isinstance(heard[0], MClientSession)
-        assert heard[0].op == SessionOp.REJECT
-        assert "does not serve" in heard[0].metadata["error_string"]
-
-
 @pytest.mark.parametrize(
     ("first", "then", "lives"),
     [
         (State.REPLAY, State.RECONNECT, 1),
         (State.REPLAY, State.ACTIVE, 2),
-        (State.REJOIN, State.CLIENTREPLAY, 1),
-        (State.REJOIN, State.REPLAY, 2),
     ],
 )
-async def test_minimal_rank_and_the_order_of_states(
+async def test_the_order_of_states(
     autojump_clock: MockClock, first: int, then: int, lives: int
 ) -> None:
     async with a_cluster() as cluster, cluster.standby("a") as mds:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import trio
+from tests.minimal_rank import MinimalRank
 from trio.testing import MockClock as Clock
 
 from mdsdaemon.cluster.cluster import Cluster, open_cluster
@@ -21,7 +22,6 @@ from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.net.memory_network import MemoryNetwork
 from mdsdaemon.rank.interface import RankServices
-from mdsdaemon.rank.minimal import MinimalRank
 from mdsdaemon.types.entity import PeerName
 
 START = 1_800_000_000.0

@@ -7,9 +7,9 @@ cluster is ready, then, when a client can mount.
 from typing import Final
 
 from mdsdaemon.rank.interface import RankFactory
-from mdsdaemon.rank.minimal import MinimalRank
+from mdsdaemon.rank.mds_rank import MDSRank
 
-DEFAULT_RANK: Final[RankFactory] = MinimalRank
+DEFAULT_RANK: Final[RankFactory] = MDSRank
 
 
 def serves_files(factory: RankFactory) -> bool:

@@ -50,6 +50,7 @@ class MDSRank(RankFate, Rank, RankCore):
         work: what is done in the present state.
     """
 
+    serves_files = True
     scrubstack: ScrubStack
 
     def __init__(

@@ -1,11 +1,4 @@
-"""The rank of a daemon that cannot serve a file system yet.
-
-It takes the rank that the monitors give, stays in the state that they put it in, says so in
-status, log and health, and never asks to become active.
-
-Behaviour of the map handling: ceph/ceph, src/mds/MDSRank.cc, MDSRankDispatcher::handle_mds_map
-(Pacific)
-"""
+"""A rank of the tests that rests in the state that the monitors put it in, and says so."""
 
 from __future__ import annotations
 
@@ -27,7 +20,7 @@ if TYPE_CHECKING:
     from mdsdaemon.maps.mds_map import MDSMap
     from mdsdaemon.messages.base import Message
 
-NOT_SERVING = "this release of mdsdaemon does not serve a file system yet"
+NOT_SERVING = "this rank of the tests serves nothing"
 
 
 class MinimalRank(Rank):

@@ -227,7 +227,10 @@ class Kit:
     def trio(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run a coroutine to its end with the rank's queue and tasks, on virtual time."""
 
-        async def main() -> T:
+        outcomes: list[T] = []
+        errors: list[Exception] = []
+
+        async def main() -> None:
             async with trio.open_nursery() as nursery:
                 self.rank.nursery = nursery
                 for _, task in self.rank.spawned:
@@ -238,7 +241,7 @@ class Kit:
                 def rouse() -> None:
                     wake.set()
 
-                async def outcomes() -> None:
+                async def tell() -> None:
                     nonlocal wake
                     while True:
                         await wake.wait()
@@ -246,19 +249,22 @@ class Kit:
                         self.objecter.release()
 
                 self.objecter.wake = rouse
-                nursery.start_soon(outcomes)
+                nursery.start_soon(tell)
                 nursery.start_soon(self.rank.queue.run)
                 try:
                     with trio.fail_after(600):
-                        return await work()
+                        outcomes.append(await work())
+                except Exception as exc:
+                    errors.append(exc)
                 finally:
                     self.objecter.wake = lambda: None
                     self.rank.nursery = None
                     nursery.cancel_scope.cancel()
-            raise AssertionError
 
-        clock = trio.testing.MockClock(autojump_threshold=0)
-        return trio.run(main, clock=clock)
+        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+        if errors:
+            raise errors[0]
+        return outcomes[0]
 
 
 def make_rank(

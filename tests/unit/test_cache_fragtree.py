@@ -129,7 +129,7 @@ def test_forcing_through_the_middle_of_a_split() -> None:
     ],
 )
 def test_forged_trees(splits: dict[Frag, int]) -> None:
-    with pytest.raises(ValueError, match="fragment|split"):
+    with pytest.raises(ValueError, match=r"fragment|split"):
         check(FragTree(splits))
 
 

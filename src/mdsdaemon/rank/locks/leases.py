@@ -87,10 +87,10 @@ class Leases(CapIssuer):
         """The lease that comes with a name in a reply; `mask` without LEASE_VALID: none."""
         if snapid != NOSNAP:
             return INFINITE_LEASE
-        mask = LEASE_PRIMARY_LINK if dn.is_primary else 0
         alternate = dn.alternate_name.decode("utf-8", "surrogateescape")
         if not self._may_lease(dn, session):
-            return LeaseStat(mask, 0, 0, alternate)
+            return LeaseStat(0, 0, 0, alternate)
+        mask = LEASE_PRIMARY_LINK if dn.is_primary else 0
         if dn.leases is None:
             dn.leases = {}
         lease: Lease | None = dn.leases.get(session.client)

@@ -17,6 +17,7 @@ class ScrubHeader:
     Attributes:
         tag: its name; `internal_tag`: we made it up, so it is not noted with the objects.
         path, origin: where it began.
+        scrub_mdsdir: the rank's own directory is checked, too.
         repaired: something was mended.
     """
 
@@ -27,12 +28,18 @@ class ScrubHeader:
     force: bool = False
     recursive: bool = False
     repair: bool = False
+    scrub_mdsdir: bool = False
     num_pending: int = 0
     repaired: bool = False
 
     def options(self) -> str:
         """As `scrub status` shows them."""
-        names = ("recursive", self.recursive), ("repair", self.repair), ("force", self.force)
+        names = (
+            ("recursive", self.recursive),
+            ("repair", self.repair),
+            ("force", self.force),
+            ("scrub_mdsdir", self.scrub_mdsdir),
+        )
         return ",".join(name for name, on in names if on)
 
     def dump(self) -> dict[str, Any]:

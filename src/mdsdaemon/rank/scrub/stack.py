@@ -69,7 +69,7 @@ class ScrubStack:
 
         Args:
             tag: its name; empty: we make one up.
-            options: of `force`, `recursive`, `repair`.
+            options: of `force`, `recursive`, `repair`, `scrub_mdsdir` (with the root).
 
         Raises:
             FsError: EBUSY: it is being checked; EEXIST: the tag is in use; EAGAIN: being aborted.
@@ -88,8 +88,12 @@ class ScrubStack:
             force="force" in options,
             recursive="recursive" in options,
             repair="repair" in options,
+            scrub_mdsdir="scrub_mdsdir" in options and inode.is_root,
         )
         self.headers[header.tag] = header
+        mydir = self._rank.cache.mydir
+        if header.scrub_mdsdir and mydir is not None:
+            self._push(mydir, header)
         self._push(inode, header)
         self._tell("queued", header)
         self._kick()

@@ -35,6 +35,7 @@ from mdsdaemon.rank.cache.store import CacheStore
 from mdsdaemon.rank.core import RankCore
 from mdsdaemon.rank.damage import DamageTable
 from mdsdaemon.rank.log.segment import LogSegment
+from mdsdaemon.rank.tables.openfiles import OpenFileTable
 from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.recorder import FlightRecorder
 from mdsdaemon.types.features import FEATURES_PACIFIC
@@ -305,6 +306,7 @@ def make_rank(
     rank.objecter = cast("Any", real if real is not None else objecter)
     rank.mdlog = cast("Any", mdlog)
     rank.snaps = cast("Any", NoSnaps())
+    rank.openfiles = OpenFileTable(rank)
     rank.cache = MDCache(rank)
     rank.damage = DamageTable(rank)
     rank.store = CacheStore(rank)

@@ -144,6 +144,7 @@ class Mutation:
         self._before_relink(dn)
         self.rank.cache.link_primary(dn, inode)
         inode.first = max(inode.first, dn.first)
+        self.rank.openfiles.notify_link(inode)
         self._inodes[inode] = None
         link_stats(dn.dir, inode.is_dir, inode.inode, 1, self.stamp)
 
@@ -160,6 +161,8 @@ class Mutation:
         if not dn.is_null:
             is_dir = inode is not None and inode.is_dir
             link_stats(dn.dir, is_dir, None if inode is None else inode.inode, -1, self.stamp)
+        if inode is not None:
+            self.rank.openfiles.notify_unlink(inode)
         self.rank.cache.unlink(dn)
         return inode
 

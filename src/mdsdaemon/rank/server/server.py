@@ -337,7 +337,7 @@ class Server:
         counter = self._latency.get(req.msg.op)
         if counter is not None:
             counter.tinc(latency)
-        req.session.loads.load_avg.hit()
+        self.rank.sessionmap.hit_session(req.session)
 
     def _finish(self, req: MDRequest) -> None:
         if req.locks is not None:

@@ -32,6 +32,7 @@ from mdsdaemon.rank.sessions.loads import OPTIONS as LOAD_OPTIONS
 from mdsdaemon.rank.sessions.recall import Recall
 from mdsdaemon.rank.sessions.reclaim import Reclaim
 from mdsdaemon.rank.sessions.reconnect import Reconnect
+from mdsdaemon.rank.sessions.upkeep import Upkeep
 from mdsdaemon.rank.sessions.waiting import StateWaiters
 from mdsdaemon.types.client_ops import SessionOp
 from mdsdaemon.types.entity import CLIENT, PeerName
@@ -53,7 +54,7 @@ class Sessions:
     """See the module.
 
     Attributes:
-        closing, evictor, reconnect, reclaim, recall: its parts.
+        closing, evictor, reconnect, reclaim, recall, upkeep: its parts.
         terminating: all sessions are being closed; none opens.
     """
 
@@ -65,6 +66,7 @@ class Sessions:
         self.reconnect = Reconnect(self)
         self.reclaim = Reclaim(self)
         self.recall = Recall(self)
+        self.upkeep = Upkeep(self)
         self.terminating = False
         self._connected = rank.queue.gate()
         self._unobserve = rank.config.observe(LOAD_OPTIONS, self._options_changed)
@@ -127,6 +129,7 @@ class Sessions:
         if session is None:
             return
         op = msg.op
+        self.rank.counters.server.inc("handle_client_session")
         if op == SessionOp.REQUEST_RENEWCAPS:
             self._renew(session, msg)
             return
@@ -180,6 +183,7 @@ class Sessions:
     def state_changed(self) -> None:
         """The rank has a new state: what waited for it is handled."""
         self.waiters.state_changed()
+        self.upkeep.start()
 
     # -- opening and renewing ----------------------------------------------------------------
 

@@ -93,7 +93,9 @@ class OpenFileTable:
 
     def remove_inode(self, inode: CInode) -> None:
         """The last capability on an inode is gone."""
-        ino = inode.ino
+        self._put(inode.ino)
+
+    def _put(self, ino: int) -> None:
         while ino:
             known = self._tracked.get(ino)
             if known is None:
@@ -106,25 +108,26 @@ class OpenFileTable:
             ino = known.dirino
 
     def notify_link(self, inode: CInode) -> None:
-        """An inode that is in the table has got a dentry (a rename: after `notify_unlink`)."""
+        """An inode has got a dentry; it may be in the table."""
         known = self._tracked.get(inode.ino)
         dn = inode.parent
         if known is None or dn is None:
             return
+        before = known.dirino
         known.dirino, known.name = dn.dir.inode.ino, dn.name
         self._dirty.add(inode.ino)
         self.add_inode(dn.dir.inode)
+        self._put(before)
 
     def notify_unlink(self, inode: CInode) -> None:
-        """An inode that is in the table is about to lose its dentry."""
+        """An inode is about to lose its dentry; it may be in the table."""
         known = self._tracked.get(inode.ino)
         if known is None or not known.dirino:
             return
-        above = self.rank.cache.get_inode(known.dirino)
+        before = known.dirino
         known.dirino, known.name = 0, ""
         self._dirty.add(inode.ino)
-        if above is not None:
-            self.remove_inode(above)
+        self._put(before)
 
     def note_destroyed(self, seq: int, inos: Iterable[int]) -> None:
         """These inodes ceased to exist by an event of this segment: nobody can open them."""

@@ -74,6 +74,7 @@ class SessionMapStore:
         self._null: dict[int, None] = {}
         self._legacy = False
         self._new = False
+        self._too_large: set[Session] = set()
         self._saving = SaveQueue(rank)
 
     @property
@@ -115,6 +116,7 @@ class SessionMapStore:
         session.birth_time = session.last_cap_renew = trio.current_time()
         self._sessions[session.client] = session
         self.by_state[session.state][session] = None
+        self.rank.counters.sessions.inc("session_add")
 
     def remove_session(self, session: Session) -> None:
         """A session goes; the next save forgets it."""
@@ -123,6 +125,7 @@ class SessionMapStore:
             del self._sessions[client]
             self._dirty.pop(client, None)
             self._null[client] = None
+            self.rank.counters.sessions.inc("session_remove")
         self.by_state[session.state].pop(session, None)
         session.trim_completed_requests(0)
 
@@ -250,9 +253,28 @@ class SessionMapStore:
         for client in clients:
             session = self._sessions.get(client)
             if session is not None and session.state in _STORED:
-                values[key_of(client)] = encode(SessionInfo, session.stored(), FEATURES_PACIFIC)
+                value = encode(SessionInfo, session.stored(), FEATURES_PACIFIC)
+                values[key_of(client)] = value
                 session.requests_dirty = False
+                self._check_size(session, len(value))
         return values
+
+    def _check_size(self, session: Session, size: int) -> None:
+        """A client that never lets us forget finished requests would make its session too large."""
+        limit = self.rank.config.get_int("mds_session_metadata_threshold")
+        if size > limit and session not in self._too_large:
+            self._too_large.add(session)
+            self.rank.services.clog.error(
+                f"evicting session {session}: its metadata has {size} bytes, more than"
+                f" mds_session_metadata_threshold ({limit})"
+            )
+            self.rank.counters.sessions.inc("mdthresh_evicted")
+            self.rank.queue.push(lambda: self._evict_too_large(session))
+
+    def _evict_too_large(self, session: Session) -> None:
+        self._too_large.discard(session)
+        if self._sessions.get(session.client) is session:
+            self.rank.sessions.evictor.start(session, True)
 
     def save_failed(self, save: _Save) -> None:
         """What could not be written has to be written by another save."""

@@ -332,8 +332,7 @@ async def test_recall_enforces_the_most_that_a_client_may_have() -> None:
 async def test_recall_of_those_who_do_not_use_what_they_have() -> None:
     async with tables_rank() as kit:
         idle, lively = with_caps(kit, 100_000), with_caps(kit, 100_000)
-        for ino in range(200):
-            lively.touch_cap(ino)
+        lively.loads.cache_liveness.hit(200)
         kit.rank.sessions.recall_client_state(enforce_liveness=True)
         assert limits(idle)
         assert not limits(lively)

@@ -374,13 +374,6 @@ class Session:
 
     # -- capabilities, for the locker --------------------------------------------------------
 
-    def touch_cap(self, ino: int) -> None:
-        """A capability was used."""
-        self.loads.cache_liveness.hit()
-        cap = self.caps.pop(ino, None)
-        if cap is not None:
-            self.caps[ino] = cap
-
     def notify_cap_release(self, count: int) -> None:
         """The client gave capabilities back."""
         self.loads.recall_caps.hit(-count)

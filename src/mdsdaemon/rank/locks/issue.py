@@ -67,6 +67,7 @@ class CapIssuer(CapState):
         assert inode.caps is not None
         inode.caps[cap.client] = cap
         session.caps[inode.ino] = cap
+        session.loads.cache_liveness.hit()
         self.num_caps += 1
         return cap
 

@@ -112,6 +112,7 @@ class Leases(CapIssuer):
 
     def _touch(self, lease: Lease) -> None:
         lease.seq += 1
+        lease.session.loads.cache_liveness.hit()
         lease.expires = self.rank.host.wall() + LEASE_SECONDS
         self.leases.pop(lease, None)
         self.leases[lease] = None

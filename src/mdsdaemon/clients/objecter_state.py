@@ -112,7 +112,7 @@ class ObjecterState(RequestTable):
     def _check_blocklist(self) -> bool:
         if not self.blocklisted and self.maps.osd_map.is_blocklisted(self.io.my_addrs()):
             self.blocklisted = True
-            self.log.error(
+            self.log.info(
                 "our address %s is on the blocklist (osdmap e%d)",
                 self.io.my_addrs(),
                 self.maps.epoch,

@@ -64,8 +64,11 @@ class RankFate(RankCore):
         self.services.respawn("the rank is damaged")
 
     def fenced(self) -> None:
-        """Our address is on the OSDs' blocklist: another daemon has the rank."""
-        if not self.leaving:
+        """Our address is on the OSDs' blocklist: another daemon has the rank.
+
+        After a goodbye that is as it should be: the monitors fence whoever held a rank.
+        """
+        if not self.leaving and self.services.beacon.want_state != State.DNE:
             self.log.error(FENCED)
             self.leave(FENCED)
 

@@ -26,7 +26,7 @@ from mdsdaemon.messages.mds import MMDSMap
 from mdsdaemon.net.connection import Connection
 from mdsdaemon.net.dispatcher import Dispatcher
 from mdsdaemon.net.messenger import Messenger
-from mdsdaemon.types.client_ops import CapOp, SessionOp
+from mdsdaemon.types.client_ops import CapOp, LeaseOp, SessionOp
 from mdsdaemon.types.client_stat import ReplyCap, ReplyEncoding, reply_encoding
 from mdsdaemon.types.entity import MDS
 from mdsdaemon.types.feature_bitset import FeatureBitset
@@ -43,6 +43,19 @@ class Waiting:
     replies: list[MClientReply | MClientRequestForward] = field(factory=list)
 
 
+def lease_answer(lease: MClientLease, action: LeaseOp) -> MClientLease:
+    """The answer to a lease's message: the same with another action."""
+    return MClientLease(
+        action,
+        mask=lease.mask,
+        ino=lease.ino,
+        first=lease.first,
+        last=lease.last,
+        seq=lease.seq,
+        dname=lease.dname,
+    )
+
+
 class MiniSession(Dispatcher):
     """See the module; made by `mini_client.mini_client`.
 
@@ -50,7 +63,8 @@ class MiniSession(Dispatcher):
         session: the server's SESSION messages, newest last.
         messages: everything that came from the server, newest last.
         caps: by inode number, the capability as last told by replies and caps messages.
-        auto_ack: answer a revocation at once, by giving up what is asked back.
+        auto_ack: answer a revocation of capabilities or leases at once, by giving up what is asked
+            back.
     """
 
     def __init__(
@@ -118,6 +132,8 @@ class MiniSession(Dispatcher):
                     del self.waiting[msg.tid]
         elif isinstance(msg, MClientCaps):
             self._handle_caps(msg)
+        elif isinstance(msg, MClientLease) and msg.action == LeaseOp.REVOKE and self.auto_ack:
+            self.send(lease_answer(msg, LeaseOp.RELEASE))
 
     def _handle_caps(self, msg: MClientCaps) -> None:
         cap = self.caps.setdefault(msg.ino, ReplyCap())

@@ -137,9 +137,9 @@ def frag_to_inode(directory: CDir, *, probe: bool = False) -> bool:
             dirstat.mtime = now.mtime
             inode.mtime = inode.ctime = dirstat.mtime
         if now.change_attr > dirstat.change_attr:
-            dirstat.change_attr = now.change_attr
             # 16.2.15 counts up; 16.2.0 took the fragments' number, which can be a lower one
-            inode.change_attr += 1
+            inode.change_attr += now.change_attr - dirstat.change_attr
+            dirstat.change_attr = now.change_attr
         copy_frag(counted, now)
     if sums_changed:
         _add_delta(inode.rstat, fnode.rstat, fnode.accounted_rstat)

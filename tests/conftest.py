@@ -6,6 +6,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+# What tests start keeps its bytecode: compiling all of it takes longer than most of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A loaded machine must not turn a slow example into a failure; CI runs the same examples each time.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

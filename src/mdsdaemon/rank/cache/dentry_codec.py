@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import re
 from struct import Struct
-from typing import TYPE_CHECKING
-
-from attrs import frozen
+from typing import TYPE_CHECKING, NamedTuple
 
 from mdsdaemon.encoding import DecodeError
 from mdsdaemon.encoding.codec import as_codec
@@ -43,8 +41,7 @@ Tail = tuple[bytes, tuple[int, int]]
 """What a newer release appended, with its struct version and compat."""
 
 
-@frozen
-class Loaded:
+class Loaded(NamedTuple):
     """A value that was read: `ino` and `d_type` of a hard link, or `store` of an inode."""
 
     first: int

@@ -19,6 +19,7 @@ from mdsdaemon.clients.objecter_ops import ObjectOperation, Output, Result
 from mdsdaemon.encoding import DecodeError, decode
 from mdsdaemon.rank.cache.dentry_codec import Loaded, decode_dentry, fill_inode, split_key
 from mdsdaemon.rank.cache.inode import CInode
+from mdsdaemon.rank.cache.lean import make_lean
 from mdsdaemon.rank.cache.nests import note_behind
 from mdsdaemon.rank.cache.stats import frag_to_inode
 from mdsdaemon.rank.errors import FsError
@@ -315,6 +316,8 @@ class Fetcher:
             return
         inode = CInode(ino, store.inode, loaded.first, last)
         fill_inode(inode, store)
+        if not inode.is_dir:
+            make_lean(inode)
         if inode.old_inodes:
             inode.first = max(inode.first, max(inode.old_inodes) + 1)
         cache.add_inode(inode)

@@ -68,8 +68,8 @@ class Process:
         return self.proc.returncode, out, err
 
     def assert_nothing_left(self) -> None:
-        wait_for(lambda: not processes_of(self.marker), "no process is left", 5)
-        wait_for(lambda: not list(self.tmp.iterdir()), "the temporary folder is empty", 5)
+        wait_for(lambda: not processes_of(self.marker), "no process is left")
+        wait_for(lambda: not list(self.tmp.iterdir()), "the temporary folder is empty")
         assert not self.ready_file.exists()
 
 

@@ -61,7 +61,7 @@ class EmbeddedCluster(RealCluster):
             assert daemon.running, f"the embedded cluster ended: {daemon.logged()}"
             return said.read_text() if said.exists() else ""
 
-        theirs = Path(wait_for(conf, 20, "the embedded cluster is ready"))
+        theirs = Path(wait_for(conf, 60, "the embedded cluster is ready"))
         text = theirs.read_text()
         self.fsid, self.mon_addrs = _option(text, "fsid"), {"a": _option(text, "mon host")}
         self.write_conf(self.conf)

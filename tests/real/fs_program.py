@@ -1,7 +1,7 @@
 """A program on stock libcephfs: makes the calls that it reads, one line of JSON each, and answers.
 
-`python3 fs_program.py CONF FS [AUTH_ID]`. A call is `[name, arguments…]`; paths and data are text in
-latin-1. Open files have names (`slots`) that the caller chooses. The answer is `[errno, result]`.
+`python3 fs_program.py CONF FS [AUTH_ID]`. A call is `[name, arguments…]`; paths, data: text in
+latin-1. Open files have names (`slots`) that the caller chooses. An answer: `[errno, result]`.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 
 import cephfs  # type: ignore[import-not-found, unused-ignore]
 
-RECENT = 1_000_000_000
+RECENT = 100_000
 """Seconds since the epoch from which on a time was not set by the script, but is about now."""
 
 
@@ -99,7 +99,7 @@ class Calls:
         return self.fs.getxattr(path, name, follow_symlink=False)
 
     def listxattr(self, path):
-        size, names = self.fs.listxattr(path, follow_symlink=False)
+        _, names = self.fs.listxattr(path, follow_symlink=False)
         return sorted(name for name in names.decode("latin-1").split("\0") if name)
 
     def setxattr(self, path, name, value, flags):

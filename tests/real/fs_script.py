@@ -9,7 +9,7 @@ from typing import Any
 
 Call = list[Any]
 
-NAMES = ["a", "b", "c", "d", "l" * 255, "m" * 256, "\xc3\xa9", "\xff\xfe", "x y", ".", ".."]
+NAMES = ["a", "b", "c", "d", "x y", "\xc3\xa9", "l" * 255, "m" * 256, "\xff\xfe", ".", ".."]
 SLOTS = ["s0", "s1", "s2", "s3"]
 FLAGS = [
     os.O_RDONLY,
@@ -72,6 +72,7 @@ class Script:
         self.random = random.Random(seed)
         self.clients = clients
         self._first = ["/a", "/b", "/a/a", "/a/b", "/b/c"]
+        self._known: dict[str, None] = {}  # paths that calls have made, perhaps gone since
         self._makers: list[tuple[int, Callable[[], Call]]] = [
             (7, self._mkdir), (13, self._open), (4, self._close), (6, self._write),
             (4, self._read), (2, self._ftruncate), (1, self._fsync), (2, self._fstat),
@@ -92,9 +93,27 @@ class Script:
         maker = r.choices(self._makers, weights)[0][1]
         return r.randrange(self.clients), maker()
 
+    def note(self, call: Call, code: int) -> None:
+        """How a call went: later ones shall meet what is there."""
+        if code:
+            return
+        name = call[0]
+        made = {"mkdir": 1, "open": 2, "mknod": 1, "symlink": 2, "link": 2, "rename": 2}.get(name)
+        gone = {"rename": 1, "unlink": 1, "rmdir": 1}.get(name)
+        if gone is not None:
+            self._known.pop(call[gone], None)
+        if made is not None:
+            self._known[call[made]] = None
+
     def path(self) -> str:
-        """Mostly short, sometimes with odd parts."""
+        """Mostly of what is there or beside it, sometimes with odd parts."""
         r = self.random
+        if self._known and r.random() < 0.75:
+            known = r.choice(list(self._known))
+            if r.random() < 0.6:
+                return known
+            above = r.choice([known, known.rpartition("/")[0]])
+            return f"{above}/{r.choice(NAMES[:6])}"
         depth = r.choice([1, 1, 2, 2, 3])
         common = NAMES[:4]
         return "".join("/" + r.choice(common if r.random() < 0.9 else NAMES) for _ in range(depth))

@@ -88,8 +88,8 @@ def handle_setattr(server: Server, req: MDRequest) -> None:
     if mask & SETATTR_GID and stored.gid != args.gid:
         access |= MAY_CHGRP
     check_access(req, inode, access, args.uid, args.gid)
-    # what has no data keeps its size: that of a directory would spoil the sums above it
-    sized = bool(mask & SETATTR_SIZE) and inode.is_file
+    # the size of a directory would spoil the sums above it, that of a link is its content's
+    sized = bool(mask & SETATTR_SIZE) and not (inode.is_dir or inode.is_symlink)
     old_size = max(stored.size, args.old_size)
     if server.is_full and args.size > old_size:
         raise FsError(errno.ENOSPC)

@@ -102,7 +102,7 @@ def validate_sessions(rank: MDSRank) -> bool:
     """Whether the table of inode numbers agrees with what sessions were given of it."""
     valid = True
     for session in rank.sessionmap:
-        if rank.inotable.intersects_free(session.info.prealloc_inos):
+        if rank.inotable.intersects_free(session.prealloc_inos.as_dict()):
             rank.services.clog.error(
                 f"client {session.name} loaded with preallocated inodes that are inconsistent "
                 "with inotable"

@@ -108,6 +108,8 @@ class MDSRank(RankFate, Rank, RankCore):
                 task_status.started()
         finally:
             self._nursery = None
+            self.sessions.close()
+            self.purge_queue.close()
             self.counters.unregister()
 
     def spawn(self, work: Callable[[], Awaitable[None]], name: str) -> None:

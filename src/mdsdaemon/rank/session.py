@@ -344,8 +344,14 @@ class Session:
 
     def trim_completed_requests(self, before: int) -> bool:
         """Forget those below `before` (0: all), whose replies have arrived; whether there were."""
+        if before and before == self.last_trim_requests_tid:
+            return False  # what has come since is newer
         self.last_trim_requests_tid = before
-        return self._trim(self.info.completed_requests, before)
+        done = self.info.completed_requests
+        gone = [tid for tid in done if before == 0 or tid < before]
+        for tid in gone:
+            del done[tid]
+        return self._trimmed(gone)
 
     def add_completed_flush(self, tid: int) -> None:
         """A flush of capabilities is done."""
@@ -356,18 +362,15 @@ class Session:
 
     def trim_completed_flushes(self, before: int) -> bool:
         """Forget those below `before` (0: all); whether there were any."""
-        self.last_trim_flushes_tid = before
-        return self._trim(self.info.completed_flushes, before)
-
-    def _trim(self, done: Any, before: int) -> bool:
-        if not done:
+        if before and before == self.last_trim_flushes_tid:
             return False
+        self.last_trim_flushes_tid = before
+        done = self.info.completed_flushes
         gone = [tid for tid in done if before == 0 or tid < before]
-        for tid in gone:
-            if isinstance(done, set):
-                done.discard(tid)
-            else:
-                del done[tid]
+        done.difference_update(gone)
+        return self._trimmed(gone)
+
+    def _trimmed(self, gone: list[int]) -> bool:
         if gone:
             self.requests_dirty = True
         return bool(gone)

@@ -23,11 +23,16 @@ PURGING_STATES = (State.CLIENTREPLAY, State.ACTIVE, State.STOPPING)
 
 
 class Closing:
-    """How sessions end."""
+    """How sessions end.
+
+    Attributes:
+        gone: opens whenever one is gone.
+    """
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
         self.rank = sessions.rank
+        self.gone = sessions.rank.queue.gate()
 
     def request(self, session: Session, msg: MClientSession) -> None:
         """The client wants its session closed."""
@@ -121,3 +126,4 @@ class Closing:
         rank.sessionmap.set_state(session, SessionState.CLOSED)
         rank.sessionmap.remove_session(session)
         session.clear()
+        self.gone.open()

@@ -32,6 +32,10 @@ class Recall:
             ["mds_recall_max_decay_rate"], lambda _: self._configure()
         )
 
+    def close(self) -> None:
+        """Follow the options no longer."""
+        self._unobserve()
+
     def _rate(self) -> float:
         return self.rank.config.get_float("mds_recall_max_decay_rate")
 

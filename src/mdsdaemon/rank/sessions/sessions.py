@@ -71,6 +71,11 @@ class Sessions:
         self._connected = rank.queue.gate()
         self._unobserve = rank.config.observe(LOAD_OPTIONS, self._options_changed)
 
+    def close(self) -> None:
+        """The rank is gone: options are followed no longer."""
+        self._unobserve()
+        self.recall.close()
+
     def _options_changed(self, changed: Iterable[str]) -> None:
         for session in self.rank.sessionmap:
             session.loads.configure(self.rank.config, len(session.caps), changed)

@@ -136,6 +136,10 @@ class PurgeQueue:
         self.rank.spawn(journal.run, "purge queue journal")
         self.rank.spawn(self._consume, "purge queue")
 
+    def close(self) -> None:
+        """The rank is gone: options are followed no longer."""
+        self._unobserve()
+
     def activate(self) -> None:
         """Deleting may begin."""
         self._active = True

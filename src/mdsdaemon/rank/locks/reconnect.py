@@ -28,7 +28,7 @@ from mdsdaemon.types.client_caps import (
     CAP_GSHARED,
     CAP_GWR,
 )
-from mdsdaemon.types.client_locks import ReconnectLocks
+from mdsdaemon.types.client_locks import FileLock, ReconnectLocks
 from mdsdaemon.types.client_ops import CapOp
 
 if TYPE_CHECKING:
@@ -189,6 +189,8 @@ class Reconnect(Silent):
                     session.send(msg)
 
 
-def _of(client: int, locks: list[Any]) -> list[Any]:
-    """A client claims for itself only."""
-    return [lock for lock in locks if lock.client == client]
+def _of(client: int, locks: list[FileLock]) -> list[FileLock]:
+    """A client claims for itself; it does not know its number in what it keeps of its locks."""
+    return [
+        FileLock(lock.start, lock.length, client, lock.owner, lock.pid, lock.type) for lock in locks
+    ]

@@ -318,11 +318,12 @@ def test_reading_virtual_attributes() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("pin", b"2", 0), ("pin", b"-5", 0), ("pin", b"256", errno.EDOM),
+        ("pin", b"2", 0), ("pin", b"-5", 0), ("pin", b"999", 0),
         ("pin", b"x", errno.EINVAL),
         ("pin.random", b"0.01", 0), ("pin.random", b"0.5", errno.EINVAL),
         ("pin.random", b"1.5", errno.EDOM), ("pin.random", b"-1", errno.EDOM),
         ("pin.random", b"y", errno.EINVAL), ("pin.distributed", b"1", 0),
+        ("pin.distributed", b"01", 0), ("pin.random", b"inf", errno.EDOM),
         ("pin.distributed", b"2", errno.EINVAL), ("pin.distributed", b"true", errno.EINVAL),
     ],
 )  # fmt: skip

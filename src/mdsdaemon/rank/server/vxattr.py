@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 _EXACT = {"ceph.dir.subvolume", "ceph.dir.pin", "ceph.dir.pin.random", "ceph.dir.pin.distributed"}
 _PREFIXES = ("ceph.dir.layout", "ceph.file.layout", "ceph.quota")
-MAX_MDS = 0x100
 NO_RANK = -1
 SUBVOLUME = SnapRealm.SUBVOLUME
 Setter = Callable[["Server", "MDRequest", "CInode", str], "Mutation | None"]
@@ -165,8 +164,6 @@ def _pin_target(inode: CInode) -> None:
 def _set_pin(server: Server, req: MDRequest, inode: CInode, value: str) -> Mutation | None:
     _pin_target(inode)
     rank = max(parse_int(value, -(1 << 31), (1 << 31) - 1), NO_RANK)
-    if rank >= MAX_MDS:
-        raise FsError(errno.EDOM)
     server.rank.locker.acquire(req, x=((inode, "policy"),))
     mut = req.mutation("set vxattr layout")
     mut.inode(inode).export_pin = rank
@@ -176,7 +173,7 @@ def _set_pin(server: Server, req: MDRequest, inode: CInode, value: str) -> Mutat
 def _set_pin_random(server: Server, req: MDRequest, inode: CInode, value: str) -> Mutation | None:
     _pin_target(inode)
     share = parse_float(value)
-    if not 0.0 <= share <= 1.0:
+    if share < 0.0 or share > 1.0:
         raise FsError(errno.EDOM)
     if share > server.rank.config.get_float("mds_export_ephemeral_random_max"):
         raise FsError(errno.EINVAL)

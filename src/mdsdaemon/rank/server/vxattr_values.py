@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 U32_MAX = (1 << 32) - 1
 S64_MAX = (1 << 63) - 1
-_INT = re.compile(r"[+-]?\d+\Z")
-_FLOAT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z")
+_INT = re.compile(r"[+-]?\d+\Z", re.ASCII)
+_FLOAT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
+_NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)\Z", re.ASCII | re.IGNORECASE)
+_TRUTH = re.compile(r"(\+?0*[01]|-0+)\Z")
 _PAIRS = re.compile(r"[A-Za-z_][\w.]*=[^\s=]+\Z", re.ASCII)
 
 
@@ -69,12 +71,12 @@ def parse_unsigned(text: str) -> int:
 
 
 def parse_float(text: str) -> float:
-    """A number; `nan` is none.
+    """A number, also one that is none (`nan`), as boost's lexical_cast has it.
 
     Raises:
         FsError: EINVAL.
     """
-    if not _FLOAT.match(text):
+    if not _FLOAT.match(text) and not _NO_NUMBER.match(text):
         raise FsError(errno.EINVAL, f"{text!r} is no number")
     return float(text)
 
@@ -85,7 +87,7 @@ def parse_bool(text: str) -> bool:
     Raises:
         FsError: EINVAL.
     """
-    if text.lstrip("+") in {"0", "1"} and len(text) <= 2:
+    if _TRUTH.match(text):
         return text.endswith("1")
     raise FsError(errno.EINVAL, f"{text!r} is neither 0 nor 1")
 

@@ -67,6 +67,11 @@ class Calls:
     def ftruncate(self, slot, size):
         self.fs.ftruncate(self._fd(slot), size)
 
+    def truncate(self, path, size):
+        # a directory that shrinks kills ceph-mds 16.2.15
+        if size == 5 or not stat.S_ISDIR(self.fs.stat(path).st_mode):
+            self.fs.truncate(path, size)
+
     def fsync(self, slot):
         self.fs.fsync(self._fd(slot), 0)
 

@@ -28,6 +28,7 @@ from mdsdaemon.rank.cache.stats import (
     inode_to_frag,
     link_stats,
 )
+from mdsdaemon.rank.server.quota import broadcast
 from mdsdaemon.types.entity import CLIENT, PeerName
 from mdsdaemon.types.inode import Inode
 from mdsdaemon.types.journal import EUpdate
@@ -78,6 +79,7 @@ class Mutation:
         self._inodes: dict[CInode, None] = {}
         self._dentries: dict[CDentry, None] = {}
         self._dirs: dict[CDir, None] = {}
+        self._limited: dict[CInode, None] = {}
         if reqid is not None:
             self.blob.client_reqs.append((reqid, oldest_tid))
 
@@ -196,6 +198,8 @@ class Mutation:
             event.stamp = self.stamp
         end = self.rank.mdlog.submit(event)
         self._note_position(end)
+        for inode in self._limited:
+            broadcast(self.rank, inode)
         return end
 
     def _sum_up(self, deep: bool) -> None:
@@ -224,6 +228,8 @@ class Mutation:
             frag_to_inode(directory)
             directory.summed = now
             self._check_sums(directory)
+            if inode.inode.quota.is_enabled:
+                self._limited[inode] = None
             self._dirs[directory] = None
             if inode.parent is not None and inode_to_frag(inode, inode.parent.dir):
                 waiting.append(inode.parent.dir)

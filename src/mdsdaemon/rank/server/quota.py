@@ -58,11 +58,3 @@ def _worth_telling(stored: Inode, known_bytes: int, known_size: int) -> bool:
             return True
     return False
 
-
-def note_changed(rank: RankCore, diri: CInode) -> None:
-    """The sums of a directory have changed: those above it with a quota are looked at."""
-    at: CInode | None = diri
-    while at is not None:
-        if at.inode.quota.is_enabled:
-            broadcast(rank, at)
-        at = at.parent.dir.inode if at.parent is not None else None

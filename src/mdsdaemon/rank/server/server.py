@@ -22,7 +22,6 @@ from mdsdaemon.encoding import encode
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.client_reply import CreatedInode, MClientReply
 from mdsdaemon.rank.errors import FsError
-from mdsdaemon.rank.server import quota
 from mdsdaemon.rank.server.access import check_access
 from mdsdaemon.rank.server.handlers import COUNTERS, HANDLERS, WHEN_FULL
 from mdsdaemon.rank.server.open import handle_open
@@ -58,6 +57,7 @@ class Server:
         self.rank = rank
         self.is_full = False
         self._active: dict[tuple[int, int], MDRequest] = {}
+        self._idle = rank.queue.gate()
         self._last_client = self._last_end = self._end_before = 0
         self._handlers: dict[int, Handler] = {int(op): one for op, one in HANDLERS.items()}
         group = rank.counters.server
@@ -71,6 +71,11 @@ class Server:
     def num_requests(self) -> int:
         """Requests under way."""
         return len(self._active)
+
+    async def wait_idle(self) -> None:
+        """Wait until no request is under way."""
+        while self._active:
+            await self._idle.wait()
 
     def handle_osd_map(self) -> None:
         """Whether the metadata pool is full may have changed."""
@@ -325,8 +330,6 @@ class Server:
                 rank.truncator.start(inode, mut.segment)
         if new_ranges and inode is not None:
             rank.locker.share_when_safe(inode, end)
-        if dentry is not None:
-            quota.note_changed(rank, dentry.dir.inode)
 
     def _note_latency(self, req: MDRequest) -> None:
         if req.is_replay:
@@ -345,6 +348,8 @@ class Server:
         session, tid = req.session, req.msg.tid
         session.requests.pop(tid, None)
         del self._active[session.name.num, tid]
+        if not self._active:
+            self._idle.open()
         if req.op_tracker is not None:
             req.op_tracker.finish()
 

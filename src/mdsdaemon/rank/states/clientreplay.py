@@ -23,6 +23,7 @@ class ClientReplay(StateWork):
         await after_recovery(rank)
         while rank.dispatch.replay_one():
             rank.end_of_dispatch()
+            await rank.server.wait_idle()  # the next one may depend on it
             await rank.mdlog.wait_safe()
         await rank.sessions.wait_reclaimed()
         await rank.mdlog.wait_safe()

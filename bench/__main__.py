@@ -1,7 +1,7 @@
 """`nox -s bench` (or `python -m bench`): figures as tables, and all samples as JSON.
 
 nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE]
-               [beside] [cluster] [codecs] [journal] [messenger] [requests]
+               [beside] [cluster] [codecs] [journal] [messenger] [operations] [requests]
 """
 
 import argparse
@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import beside, cluster, codecs, journal, requests
+from bench import beside, cluster, codecs, journal, operations, requests
 
-PARTS = ("codecs", "messenger", "journal", "requests", "beside", "cluster")
+PARTS = ("codecs", "messenger", "journal", "requests", "beside", "cluster", "operations")
 
 
 def main() -> None:
@@ -21,6 +21,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
     parser.add_argument("--rounds", type=int, default=5, help="lives of each daemon")
     parser.add_argument("--idle", type=float, default=5, help="seconds to watch a standby")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16], help="at a time")
+    parser.add_argument("--count", type=int, default=300, help="calls of each operation")
     parser.add_argument("--json", type=Path, help="write all samples there")
     asked = parser.parse_args()
     parts = asked.parts or PARTS
@@ -56,6 +58,10 @@ def main() -> None:
         results["cluster"] = cluster.as_json(starts, objects)
         for sheet in (starts, objects):
             print(cluster.table(sheet), end="\n\n", file=out, flush=True)
+    if "operations" in parts:
+        done = operations.measure(asked.rounds, asked.clients, asked.count)
+        results["operations"] = operations.as_json(done)
+        print(operations.table(done), end="\n\n", file=out, flush=True)
     if asked.json is not None:
         asked.json.write_text(json.dumps(results, indent=1) + "\n")
     else:

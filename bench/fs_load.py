@@ -1,0 +1,109 @@
+"""A client on stock libcephfs that makes one kind of operation at a time and times each.
+
+`python3 fs_load.py CONF FS NAME`: reads lines of JSON `[operation, count]`, answers each with
+`{"seconds": …, "latencies": [microseconds, …]}`. The operations stand in the order in which they
+can be asked for: later ones use what earlier ones made, in the client's own folder /NAME.
+"""
+
+# ruff: noqa: T201 -- it answers on its standard output
+
+import json
+import os
+import sys
+import time
+
+import cephfs  # type: ignore[import-not-found, unused-ignore]
+
+
+class Load:
+    """The operations by name; each is called with the number of the turn."""
+
+    def __init__(self, conf, fs, name):
+        self.conf, self.fs_name = conf, fs
+        self.dir = f"/{name}"
+        self.mount()
+        self.fs.mkdir(self.dir, 0o755)
+
+    def mount(self):
+        self.fs = cephfs.LibCephFS(conffile=self.conf)
+        self.fs.mount(filesystem_name=self.fs_name.encode())
+
+    def remount(self, _):
+        """What the client has in its cache is gone: the next ones ask the server."""
+        self.fs.unmount()
+        self.fs.shutdown()
+        self.mount()
+
+    def mkdir(self, n):
+        self.fs.mkdir(f"{self.dir}/d{n}", 0o755)
+
+    def create(self, n):
+        self.fs.close(self.fs.open(f"{self.dir}/f{n}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+
+    def write(self, n):
+        """A small file: made, written, on disk."""
+        fd = self.fs.open(f"{self.dir}/w{n}", os.O_CREAT | os.O_WRONLY, 0o644)
+        self.fs.write(fd, b"x" * 4096, 0)
+        self.fs.fsync(fd, 0)
+        self.fs.close(fd)
+
+    def chmod(self, n):
+        self.fs.chmod(f"{self.dir}/f{n}", 0o600)
+
+    def setxattr(self, n):
+        self.fs.setxattr(f"{self.dir}/f{n}", "user.bench", b"value", 0)
+
+    def symlink(self, n):
+        self.fs.symlink("target", f"{self.dir}/s{n}")
+
+    def link(self, n):
+        self.fs.link(f"{self.dir}/f{n}", f"{self.dir}/l{n}")
+
+    def rename(self, n):
+        self.fs.rename(f"{self.dir}/f{n}", f"{self.dir}/r{n}")
+
+    def lookup(self, n):
+        self.fs.stat(f"{self.dir}/r{n}")
+
+    def open(self, n):
+        self.fs.close(self.fs.open(f"{self.dir}/r{n}", os.O_RDONLY, 0))
+
+    def readdir(self, _):
+        handle = self.fs.opendir(self.dir)
+        while self.fs.readdir(handle):
+            pass
+        self.fs.closedir(handle)
+
+    def unlink(self, n):
+        self.fs.unlink(f"{self.dir}/r{n}")
+
+    def rmdir(self, n):
+        self.fs.rmdir(f"{self.dir}/d{n}")
+
+    def mixed(self, n):
+        """One after the other: make, look, change, remove."""
+        path = f"{self.dir}/m{n}"
+        self.fs.close(self.fs.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+        self.fs.stat(path)
+        self.fs.chmod(path, 0o640)
+        self.fs.rename(path, path + "x")
+        self.fs.unlink(path + "x")
+
+
+def main():
+    load = Load(*sys.argv[1:4])
+    print(json.dumps("ready"), flush=True)
+    clock = time.perf_counter
+    for line in sys.stdin:
+        operation, count = json.loads(line)
+        work = getattr(load, operation)
+        latencies = []
+        begun = clock()
+        for n in range(count):
+            before = clock()
+            work(n)
+            latencies.append(round((clock() - before) * 1e6))
+        print(json.dumps({"seconds": clock() - begun, "latencies": latencies}), flush=True)
+
+
+main()

@@ -253,3 +253,11 @@ def test_what_is_counted() -> None:
     assert counters.server["req_lookup_latency"].dump()["avgcount"] == 1
     assert client.session.loads.load_avg.get() > 1.9
     assert not len(kit.rank.optracker)
+
+
+@in_trio
+def test_replies_without_a_trace_for_tests_of_clients() -> None:
+    kit = ServerKit(mds_inject_traceless_reply_probability="1")
+    client = kit.client()
+    assert not client.mkdir("/d").first.is_target
+    assert client.lookup("/d").first.is_target, "only those to changes"

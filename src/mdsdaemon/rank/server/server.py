@@ -305,7 +305,8 @@ class Server:
         reply = self._reply(req, 0)
         follow = 0
         if (inode is not None or dentry is not None) and not msg.is_replay:
-            follow = put_trace(req, reply, inode, dentry)
+            if not self._leaves_out(truncated):
+                follow = put_trace(req, reply, inode, dentry)
         reply.extra = extra
         early = (
             not req.no_early_reply
@@ -330,6 +331,11 @@ class Server:
                 rank.truncator.start(inode, mut.segment)
         if new_ranges and inode is not None:
             rank.locker.share_when_safe(inode, end)
+
+    def _leaves_out(self, truncated: bool) -> bool:
+        """Whether the reply to a change is to lack its trace, for a test of clients."""
+        share = self.rank.config.get_float("mds_inject_traceless_reply_probability")
+        return share > 0 and not truncated and self.rank.host.rng.random() < share
 
     def _note_latency(self, req: MDRequest) -> None:
         if req.is_replay:

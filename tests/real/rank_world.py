@@ -1,10 +1,11 @@
-"""What tests of ranks on real clusters share: a tree made and listed, hand-overs, scrub, the journal.
+"""What tests of ranks on real clusters share: trees made and listed, hand-overs, scrub, journals.
 
 Every listing is made by libcephfs, every verdict by Ceph's own tools.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 from typing import Any
@@ -16,6 +17,18 @@ from tests.real.daemons import wait_for
 SUMS = ("entries", "files", "subdirs", "rentries", "rfiles", "rsubdirs", "rbytes")
 O_CREAT_W = 0o101
 XATTRS = ("user.note", "ceph.file.layout.stripe_unit")
+
+
+_numbers = itertools.count()
+
+
+def new_fs(cluster: RealCluster) -> None:
+    """A file system in pools that never held another one."""
+    number = next(_numbers)
+    pools = [f"rank{number}.meta", f"rank{number}.data"]
+    for pool in pools:
+        cluster.mon("osd pool create", pool=pool, pg_num=1)
+    cluster.mon("fs new", fs_name="cephfs", metadata=pools[0], data=pools[1])
 
 
 def mounted(cluster: RealCluster) -> CephFSPeer:

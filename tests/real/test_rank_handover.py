@@ -9,6 +9,7 @@ from tests.real.rank_world import (
     give,
     journal,
     leave,
+    new_fs,
     scrub,
     tree,
 )
@@ -19,7 +20,7 @@ ROUNDS = 5
 def test_a_new_file_system_with_us_alone(osd_cluster: RealCluster) -> None:
     mds = osd_cluster.start_our_mds("a")
     mds.wait_standby()
-    osd_cluster.new_fs()
+    new_fs(osd_cluster)
     mds.wait_state("up:active", 20)
     status = mds.asok("status")
     assert (status["state"], status["fs_name"], status["whoami"]) == ("up:active", "cephfs", 0)
@@ -38,7 +39,7 @@ def test_a_new_file_system_with_us_alone(osd_cluster: RealCluster) -> None:
 def test_hand_overs(osd_cluster: RealCluster, first: str) -> None:
     """Ten of them in the two runs; each daemon adds to the tree, the next one lists all of it."""
     kinds = [first, "real" if first == "ours" else "ours"] * ROUNDS
-    osd_cluster.new_fs()
+    new_fs(osd_cluster)
     before: dict[str, object] = {}
     for number, kind in enumerate(kinds[: ROUNDS + 1]):
         mds = give(osd_cluster, kind, "a" if number % 2 else "b")

@@ -1,17 +1,10 @@
-"""Ranks: given, taken away, and followed. What a rank does with its file system is not asked here.
+"""Ranks: given, taken away, and followed. What a rank does with its file system is not asked."""
 
-A daemon whose rank does not serve yet stays in the state that the monitor put it in, and says so.
-"""
-
-import time
 from typing import Any
 
 import pytest
 from tests.real.cluster import Mds, RealCluster
 from tests.real.daemons import wait_for
-
-# What each daemon comes to when it is given the rank of a new file system.
-GIVEN = {"ours": "up:creating", "real": "up:active"}
 
 
 def entry(mds: Mds) -> dict[str, Any]:
@@ -23,35 +16,14 @@ def test_new_file_system_gives_the_rank(osd_cluster: RealCluster, mds_kind: str)
     mds = osd_cluster.start_mds(mds_kind, "a")
     gid = mds.wait_standby()["gid"]
     osd_cluster.new_fs()
-    info = mds.wait_state(GIVEN[mds_kind], 10)
+    info = mds.wait_state("up:active", 10)
     assert info["gid"] == gid
     assert info["rank"] == 0
-    wait_for(lambda: mds.asok("status")["state"] == GIVEN[mds_kind], 5, "status says so")
+    wait_for(lambda: mds.asok("status")["state"] == "up:active", 5, "status says so")
     status = mds.asok("status")
     assert status["whoami"] == 0
     assert status["fs_name"] == "cephfs"
     assert mds.cluster.ceph("tell", "mds.0", "status")["id"] == gid
-
-
-def test_a_rank_that_does_not_serve_says_so_and_stays(osd_cluster: RealCluster) -> None:
-    mds = osd_cluster.start_our_mds("a")
-    mds.wait_standby()
-    osd_cluster.new_fs()
-    gid = mds.wait_state("up:creating", 10)["gid"]
-    end = time.monotonic() + 8  # more than the grace: beacons go on
-
-    def over() -> bool:
-        info = entry(mds)
-        assert (info["gid"], info["state"]) == (gid, "up:creating")
-        assert "laggy_since" not in info
-        return time.monotonic() > end
-
-    wait_for(over, 20, "the grace is over", every=0.2)
-    assert mds.asok("status")["want_state"] == "up:creating"
-    assert "does not serve" in mds.logged()
-    health = osd_cluster.ceph("health", "detail", json=False)
-    assert "mds.a" in health
-    assert "does not serve" in health
 
 
 @pytest.mark.parametrize("how", ["mds fail", "fs fail"])
@@ -59,7 +31,7 @@ def test_rank_taken_away_respawns(osd_cluster: RealCluster, mds_kind: str, how: 
     mds = osd_cluster.start_mds(mds_kind, "a")
     mds.wait_standby()
     osd_cluster.new_fs()
-    gid = mds.wait_state(GIVEN[mds_kind], 10)["gid"]
+    gid = mds.wait_state("up:active", 10)["gid"]
     if how == "fs fail":
         osd_cluster.ceph("fs", "fail", "cephfs", json=False)
     else:
@@ -76,7 +48,7 @@ def test_clean_exit_with_a_rank(osd_cluster: RealCluster, mds_kind: str) -> None
     mds = osd_cluster.start_mds(mds_kind, "a")
     mds.wait_standby()
     osd_cluster.new_fs()
-    gid = mds.wait_state(GIVEN[mds_kind], 10)["gid"]
+    gid = mds.wait_state("up:active", 10)["gid"]
     mds.terminate()
     status, seconds = mds.wait_gone(10)
     assert status == 0

@@ -57,4 +57,3 @@ def _worth_telling(stored: Inode, known_bytes: int, known_size: int) -> bool:
         if abs(known_bytes - quota.max_bytes) >> 4 < abs(known_bytes - rbytes):
             return True
     return False
-

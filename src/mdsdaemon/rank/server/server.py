@@ -304,9 +304,9 @@ class Server:
             rank.locker.release(req)
         reply = self._reply(req, 0)
         follow = 0
-        if (inode is not None or dentry is not None) and not msg.is_replay:
-            if not self._leaves_out(truncated):
-                follow = put_trace(req, reply, inode, dentry)
+        told = (inode is not None or dentry is not None) and not msg.is_replay
+        if told and not self._leaves_out(truncated):
+            follow = put_trace(req, reply, inode, dentry)
         reply.extra = extra
         early = (
             not req.no_early_reply

@@ -30,10 +30,12 @@ class Tree:
 
     Attributes:
         next_ino: of the next inode.
+        pool: that files have their data in.
     """
 
-    def __init__(self, kit: Kit, next_ino: int = FIRST_INO) -> None:
+    def __init__(self, kit: Kit, next_ino: int = FIRST_INO, pool: int = DATA_POOL) -> None:
         self.kit = kit
+        self.pool = pool
         self.rank = kit.rank
         self.next_ino = next_ino
 
@@ -86,7 +88,7 @@ class Tree:
             stored.dir_layout.dir_hash = 2
             stored.rstat.rsubdirs = 1
         else:
-            stored.layout = default_layout(DATA_POOL)
+            stored.layout = default_layout(self.pool)
             stored.rstat.rfiles, stored.rstat.rbytes = 1, size
         stored.rstat.rctime = now
         copy_nest(stored.accounted_rstat, stored.rstat)

@@ -94,8 +94,10 @@ async def wait_for_fence(rank: MDSRank) -> None:
 
 
 def forget(rank: MDSRank) -> None:
-    """Nothing that an unfinished load left behind may mix with what is read now."""
-    rank.cache.clear()
+    """What an unfinished load as a follower left behind must not mix with what is read now."""
+    for inode in list(rank.cache.inodes.values()):
+        rank.cache.remove_inode(inode)
+    rank.sessionmap.create()
 
 
 def validate_sessions(rank: MDSRank) -> bool:

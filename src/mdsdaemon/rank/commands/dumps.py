@@ -209,10 +209,7 @@ def _inode_states(inode: CInode) -> list[str]:
 
 
 def _locks(rank: RankCore, inode: CInode) -> dict[str, Any]:
-    dump: Any = getattr(rank.locker, "dump_locks", None)
-    if dump is not None:
-        return {name: {} for name in LOCKS} | dump(inode)
-    return {name: {} for name in LOCKS}
+    return {name: {} for name in LOCKS} | rank.locker.dump_locks(inode)
 
 
 def _caps(rank: RankCore, inode: CInode) -> dict[str, Any]:

@@ -257,7 +257,7 @@ class ScrubStack:
                 self._kick()
                 return 0
             await self._settled.park()
-            return 0 if self.state == ScrubState.PAUSED else -errno.ECANCELED
+            return 0 if self.is_paused() else -errno.ECANCELED
         self._set_state(ScrubState.PAUSED)
         return 0
 
@@ -319,6 +319,10 @@ class ScrubStack:
         if self.headers:
             words += f" paths [{','.join(header.path for header in self.headers.values())}]"
         return words
+
+    def is_paused(self) -> bool:
+        """Whether nothing begins, and nothing is under way."""
+        return self.state == ScrubState.PAUSED
 
     def is_idle(self) -> bool:
         """Whether nothing is asked for."""

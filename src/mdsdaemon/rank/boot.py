@@ -97,7 +97,8 @@ def forget(rank: MDSRank) -> None:
     """What an unfinished load as a follower left behind must not mix with what is read now."""
     for inode in list(rank.cache.inodes.values()):
         rank.cache.remove_inode(inode)
-    rank.sessionmap.create()
+    for session in list(rank.sessionmap):
+        rank.sessionmap.remove_session(session)
 
 
 def validate_sessions(rank: MDSRank) -> bool:

@@ -114,8 +114,8 @@ class LockTaker(Leases):
                     wait = gate
         if wait is not None:
             if req.locks is not None:
-                for intent in req.locks.inodes.values():
-                    intent.held = False
+                for (inode, _), intent in req.locks.inodes.items():
+                    inode.locks.let_go(intent)
             raise MustWait(wait)
 
     def _take(self, req: Acquirer, inode: CInode, lock: int, mode: int, alone: bool) -> Gate | None:
@@ -129,8 +129,13 @@ class LockTaker(Leases):
                     return None
                 locks = self.locks_of(inode)
             elif not locks.queues[lock] and locks.fits(lock, mode, req.client):
-                if inode.is_dir and locks.loner != NOBODY and locks.state(lock) != st.EXCL:
-                    self.holds(req).untidy[inode] = None
+                if (
+                    lock == st.FILE
+                    and inode.is_dir
+                    and locks.loner != NOBODY
+                    and locks.state(lock) != st.EXCL
+                ):
+                    self.holds(req).untidy[inode] = None  # it may be all the loner's after that
                 return None
             holds = self.holds(req)
             intent = Intent(holds.ticket, req.client, mode, alone=alone)
@@ -143,7 +148,7 @@ class LockTaker(Leases):
         locks = inode.locks
         assert locks is not None
         if locks.may_have(lock, intent):
-            intent.held = True
+            locks.hold(intent)
             return None
         if lock == st.FILE and locks.recovery and self.rank.recovery is not None:
             self.rank.recovery.prioritize(inode)

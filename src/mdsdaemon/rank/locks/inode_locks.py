@@ -42,6 +42,13 @@ _WRITES = CAP_GEXCL | CAP_GWR | CAP_GBUFFER
 _MAX_STEPS = 64
 
 
+_MADE = [st.EXCL, st.EXCL, st.SYNC, st.SYNC, st.EXCL, st.EXCL]
+_MAKER_FILE = st.allowed(st.LONER, [st.EXCL, st.EXCL, *_MADE])
+_MAKER = st.allowed(st.LONER, [st.SYNC, st.SYNC, *_MADE])
+_OTHERS_FILE = st.allowed(st.ANYBODY, [st.EXCL, st.EXCL, *_MADE])
+_OTHERS = st.allowed(st.ANYBODY, [st.SYNC, st.SYNC, *_MADE])
+
+
 class Holder(Protocol):
     """A client's capability, as far as the locks ask.
 
@@ -102,6 +109,7 @@ class InodeLocks:
     """
 
     __slots__ = (
+        "_holding",
         "_states",
         "_wished",
         "anybody",
@@ -122,6 +130,7 @@ class InodeLocks:
         self.delegation = delegation
         self.loner = self.want_loner = NOBODY
         self._states = [st.SYNC] * 8
+        self._holding = 0
         self._wished = (0, 0, 0, 0, 0)
         self.anybody = self.loner_allowed = st.ALLOWED_AT_REST
         self.queues: list[list[Intent]] = [[], [], [], []]
@@ -179,16 +188,32 @@ class InodeLocks:
 
     def leave(self, lock: int, intent: Intent) -> None:
         """A request has done with the lock."""
+        self.let_go(intent)
         self.queues[lock].remove(intent)
+
+    def hold(self, intent: Intent) -> None:
+        """A request has its lock until it leaves or lets go."""
+        if not intent.held:
+            intent.held = True
+            self._holding += 1
+
+    def let_go(self, intent: Intent) -> None:
+        """A request waits again."""
+        if intent.held:
+            intent.held = False
+            self._holding -= 1
 
     def may_have(self, lock: int, intent: Intent) -> bool:
         """Whether a request that has entered may have the lock now."""
+        if not self.fits(lock, intent.mode, intent.client):
+            return False
         for other in self.queues[lock]:
-            if other is intent:
-                continue
-            if (other.held or other.ticket < intent.ticket) and not intent.bears(other):
+            if other.ticket >= intent.ticket and not self._holding:
+                break
+            before = other.held or other.ticket < intent.ticket
+            if before and other is not intent and not intent.bears(other):
                 return False
-        return self.fits(lock, intent.mode, intent.client)
+        return True
 
     def fits(self, lock: int, mode: int, client: int) -> bool:
         """Whether the lock is where a request for this client can have it."""
@@ -220,6 +245,18 @@ class InodeLocks:
         self._states[2 * lock + 1] = state if target is None else target
         self.anybody = st.allowed(st.ANYBODY, self._states)
         self.loner_allowed = st.allowed(st.LONER, self._states)
+
+    def give_to(self, client: int, *, file: bool) -> None:
+        """The client has made the inode, and nobody else knows of it: it is the loner.
+
+        Args:
+            file: whether it is alone with what the file lock guards, too.
+        """
+        self.loner = self.want_loner = client
+        state = st.EXCL if file else st.SYNC
+        self._states[:] = [state, state, *_MADE]
+        self.loner_allowed = _MAKER_FILE if file else _MAKER
+        self.anybody = _OTHERS_FILE if file else _OTHERS
 
     def evaluate(self, caps: Mapping[int, Holder], *, read_only: bool = False) -> bool:
         """Move the locks as far as they go; whether anything has changed.
@@ -309,10 +346,10 @@ class InodeLocks:
             return False
         if (loner_issued >> shift & mask) & ~st.LONER[lock][target][target]:
             return False
-        for intent in self.queues[lock]:
-            if intent.held:
+        if self._holding:
+            for intent in self.queues[lock]:
                 is_loner = intent.client == self.loner
-                if not st.can_take(lock, target, intent.mode, is_loner):
+                if intent.held and not st.can_take(lock, target, intent.mode, is_loner):
                     return False
         if lock == st.FILE and self.recovery != KNOWN:
             if self.recovery == NEEDED:

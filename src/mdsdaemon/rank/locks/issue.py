@@ -17,6 +17,8 @@ from mdsdaemon.types.client_caps import (
     CAP_ANY_EXCL,
     CAP_ANY_SHARED,
     CAP_ANY_WR,
+    CAP_FILE_BUFFER,
+    CAP_FILE_EXCL,
     CAP_FILE_LAZYIO,
     CAP_FILE_RD,
     CAP_FILE_SHARED,
@@ -265,10 +267,11 @@ class CapIssuer(CapState):
                 and does not open.
         """
         want = caps_for_mode(mode) if wanted is None else wanted
-        is_new = not inode.inode.version
+        if not inode.inode.version and not inode.caps:
+            return self._first_cap(inode, session, want, wanted is not None)
         cap = inode.caps.get(session.client) if inode.caps else None
         if cap is None:
-            cap = self.add_cap(inode, session, new_inode=is_new)
+            cap = self.add_cap(inode, session)
             cap.wanted = want
             cap.new = True
         else:
@@ -276,18 +279,23 @@ class CapIssuer(CapState):
         cap.suppress += 1
         self.eval(inode)
         cap.suppress -= 1
-        if is_new:
-            self._excl_for_maker(inode, session.client, wanted is not None)
         return cap
 
-    def _excl_for_maker(self, inode: CInode, client: int, whole: bool) -> None:
-        """Who made an inode is alone with it."""
-        locks = self.locks_of(inode)
-        if locks.loner == client:
-            for lock in (st.AUTH, st.XATTR):
-                locks.set_state(lock, st.EXCL)
-            if whole:
-                locks.set_state(st.FILE, st.EXCL)
+    def _first_cap(self, inode: CInode, session: Session, wanted: int, whole: bool) -> Capability:
+        """The capability of the client that has just made the inode: it is alone with it.
+
+        Args:
+            whole: with the file, too, whatever it wishes for.
+        """
+        cap = self.add_cap(inode, session, new_inode=True)
+        cap.wanted = wanted
+        cap.new = True
+        if whole or wanted & _OPEN or inode.is_dir:
+            writes = wanted & (CAP_FILE_EXCL | CAP_FILE_WR | CAP_FILE_BUFFER)
+            self.locks_of(inode).give_to(cap.client, file=whole or inode.is_dir or bool(writes))
+        if wanted & _OPEN:
+            self._track(inode)
+        return cap
 
     # -- replies ------------------------------------------------------------------------------
 

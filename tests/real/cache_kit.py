@@ -27,7 +27,7 @@ WRITER = Path(__file__).parent / "tree_writer.py"
 
 
 @asynccontextmanager
-async def a_rank(cluster: RealCluster, fs: str = "cephfs", **options: str) -> AsyncIterator[Kit]:
+async def a_rank(cluster: RealCluster, fs: str, **options: str) -> AsyncIterator[Kit]:
     """A rank of our own on the file system's pools; it holds no rank in the map."""
     async with objecter(cluster) as client:
         names = (f"{fs}.meta", f"{fs}.data", f"{fs}.extra")
@@ -51,8 +51,9 @@ async def load_all(kit: Kit, inode: CInode) -> None:
 
 
 @asynccontextmanager
-async def loaded(cluster: RealCluster) -> AsyncIterator[Kit]:
-    async with a_rank(cluster) as kit:
+async def loaded(cluster: RealCluster, fs: str) -> AsyncIterator[Kit]:
+    """A rank with the whole tree in its cache, and no damage."""
+    async with a_rank(cluster, fs) as kit:
         for base in (1, 0x100):
             await load_all(kit, kit.rank.cache.inodes[base])
         assert kit.rank.damage.dump() == []
@@ -75,16 +76,19 @@ async def omap(client: ObjecterClient, pool: int, name: str) -> tuple[bytes, dic
 
 
 @contextmanager
-def stock_tree(cluster: RealCluster) -> Iterator[tuple[Mds, subprocess.Popen[str]]]:
-    """A file system filled by `tree_writer`, whose client is still there."""
-    cluster.new_fs()
-    cluster.mon("osd pool create", pool="cephfs.extra", pg_num=1)
-    cluster.mon("fs add_data_pool", fs_name="cephfs", pool="cephfs.extra")
-    cluster.mon("fs set", fs_name="cephfs", var="allow_new_snaps", val="true")
+def stock_tree(cluster: RealCluster, fs: str) -> Iterator[tuple[Mds, subprocess.Popen[str]]]:
+    """A new file system filled by `tree_writer`, whose client is still there.
+
+    Pools of file systems that were removed keep their objects: each needs a name of its own.
+    """
+    cluster.new_fs(fs)
+    cluster.mon("osd pool create", pool=f"{fs}.extra", pg_num=1)
+    cluster.mon("fs add_data_pool", fs_name=fs, pool=f"{fs}.extra")
+    cluster.mon("fs set", fs_name=fs, var="allow_new_snaps", val="true")
     mds = cluster.start_real_mds("a")
     mds.wait_state("up:active", 20)
     with subprocess.Popen(
-        [SYSTEM_PYTHON, str(WRITER), str(cluster.conf)],
+        [SYSTEM_PYTHON, str(WRITER), str(cluster.conf), fs],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=cluster.env,
@@ -99,7 +103,8 @@ def stock_tree(cluster: RealCluster) -> Iterator[tuple[Mds, subprocess.Popen[str
 
 
 def split_wide(mds: Mds) -> None:
-    """/wide becomes four fragments, one of them two."""
+    """/wide becomes four fragments, one of them two, and stays so."""
+    mds.asok("config set", var="mds_bal_merge_size", val=["0"])
     for frag, bits, count in ("0/0", 2, 4), ("400000/2", 1, 5):
 
         def is_split(frag: str = frag, bits: int = bits, count: int = count) -> bool:

@@ -72,10 +72,10 @@ def differences(ours: CInode, theirs: dict[str, Any]) -> list[str]:
 
 async def test_loads_all_that_a_stock_mds_has_written(osd_cluster: RealCluster) -> None:
     """Every field of every inode is what ceph-mds tells of it."""
-    with stock_tree(osd_cluster) as (mds, _):
+    with stock_tree(osd_cluster, "stored") as (mds, _):
         split_wide(mds)
         theirs = flush(mds)
-        async with loaded(osd_cluster) as kit:
+        async with loaded(osd_cluster, "stored") as kit:
             cache = kit.rank.cache
             wrong = []
             for one in theirs:

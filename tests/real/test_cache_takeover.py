@@ -18,6 +18,7 @@ from mdsdaemon.rank.cache.fragtree import WHOLE
 from mdsdaemon.rank.cache.inode import CInode
 
 FIRST_OF_OURS = FIRST_INO + (1 << 24)
+FS = "taken"
 UNACCOUNTED = FIRST_OF_OURS + (1 << 25)
 """Beyond the ten million numbers that ceph-mds passes over when its journal was reset."""
 LISTER = Path(__file__).parent / "tree_lister.py"
@@ -86,15 +87,15 @@ def expected(tree: Tree) -> dict[str, dict[str, Any]]:
 
 def take_over(cluster: RealCluster, name: str) -> Mds:
     """A stock ceph-mds on what is stored, with an empty journal."""
-    cluster.mon("fs fail", fs_name="cephfs")
+    cluster.mon("fs fail", fs_name=FS)
     for mds in cluster.mdss:
         mds.kill()
-    tool = ("cephfs-journal-tool", "-c", str(cluster.conf), "--rank", "cephfs:0")
+    tool = ("cephfs-journal-tool", "-c", str(cluster.conf), "--rank", f"{FS}:0")
     cluster.run(*tool, "journal", "reset")
     # our inodes have numbers that nobody took from the table
-    table = ("cephfs-table-tool", "-c", str(cluster.conf), "cephfs:0")
+    table = ("cephfs-table-tool", "-c", str(cluster.conf), f"{FS}:0")
     cluster.run(*table, "take_inos", str(FIRST_OF_OURS + 1000))
-    cluster.mon("fs set", fs_name="cephfs", var="joinable", val="true")
+    cluster.mon("fs set", fs_name=FS, var="joinable", val="true")
     mds = cluster.start_real_mds(name)
     mds.wait_state("up:active", 30)
     return mds
@@ -127,7 +128,7 @@ def listed(cluster: RealCluster) -> dict[str, dict[str, Any]]:
 
 
 async def test_a_stock_mds_takes_up_what_we_have_stored(osd_cluster: RealCluster) -> None:
-    with stock_tree(osd_cluster) as (mds, writer):
+    with stock_tree(osd_cluster, FS) as (mds, writer):
         split_wide(mds)
         assert writer.stdin is not None
         assert writer.stdout is not None
@@ -138,9 +139,9 @@ async def test_a_stock_mds_takes_up_what_we_have_stored(osd_cluster: RealCluster
         assert writer.wait(30) == 0
         wait_for(lambda: mds.asok("session ls") == [], 30, "the client is gone")
         flush(mds)
-        osd_cluster.mon("fs fail", fs_name="cephfs")
+        osd_cluster.mon("fs fail", fs_name=FS)
         mds.kill()
-        async with loaded(osd_cluster) as kit:
+        async with loaded(osd_cluster, FS) as kit:
             tree = await change(kit, osd_cluster)
             await store_everything(kit)
             wanted = expected(tree)

@@ -1,4 +1,4 @@
-"""A program on stock libcephfs: `python3 tree_writer.py CONF`: makes a tree of everything.
+"""A program on stock libcephfs: `python3 tree_writer.py CONF FS`: makes a tree of everything.
 
 It says "ready" when all is flushed, and keeps a file open that it has unlinked until its standard
 input ends. Then it says, as JSON, what a client sees of each path.
@@ -23,7 +23,7 @@ def put(fs: Any, path: str, data: bytes, mode: int = 0o640) -> None:
     fs.close(fd)
 
 
-def write(fs: Any) -> None:
+def write(fs: Any, fs_name: str) -> None:
     deep = "/deep" + "".join(f"/d{i}" for i in range(20))
     fs.mkdirs(deep, 0o751)
     put(fs, f"{deep}/bottom", b"b" * 70000)
@@ -43,11 +43,11 @@ def write(fs: Any) -> None:
     fs.setxattr("/links/one", "user.binary", bytes(range(256)), 0)
     fs.setxattr("/wide", "user.dir", b"of a directory", 0)
     fs.mkdir("/layouts", 0o755)
-    fs.setxattr("/layouts", "ceph.dir.layout.pool", b"cephfs.extra", 0)
+    fs.setxattr("/layouts", "ceph.dir.layout.pool", f"{fs_name}.extra".encode(), 0)
     fs.setxattr("/layouts", "ceph.dir.layout.stripe_count", b"2", 0)
     put(fs, "/layouts/inherits", b"in another pool")
     put(fs, "/layouts/moved", b"")
-    fs.setxattr("/layouts/moved", "ceph.file.layout.pool", b"cephfs.data", 0)
+    fs.setxattr("/layouts/moved", "ceph.file.layout.pool", f"{fs_name}.data".encode(), 0)
     fs.mkdir("/limited", 0o755)
     fs.setxattr("/limited", "ceph.quota.max_files", b"1000", 0)
     fs.mkdir("/moved", 0o755)
@@ -107,7 +107,7 @@ def say(line: str) -> None:
 def main() -> None:
     fs = cephfs.LibCephFS(conffile=sys.argv[1])
     fs.mount()
-    write(fs)
+    write(fs, sys.argv[2])
     fd = fs.open("/deep/open", os.O_CREAT | os.O_RDWR, 0o600)
     fs.write(fd, b"still open", 0)
     fs.unlink("/deep/open")

@@ -11,6 +11,7 @@ soon as they are asked back (`auto_ack`), so that it never stands in another cli
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -27,7 +28,7 @@ from mdsdaemon.config import Config
 from mdsdaemon.encoding import decode
 from mdsdaemon.host import Host
 from mdsdaemon.messages.base import Message
-from mdsdaemon.messages.client_caps import CapItem, MClientCapRelease
+from mdsdaemon.messages.client_caps import CapItem, MClientCapRelease, MClientCaps
 from mdsdaemon.messages.client_misc import MClientQuota, MClientSnap
 from mdsdaemon.messages.client_reply import (
     CreatedInode,
@@ -50,6 +51,7 @@ from mdsdaemon.types.client_caps import STAT_CAP_INODE_ALL
 from mdsdaemon.types.client_locks import FileLock
 from mdsdaemon.types.client_ops import (
     READDIR_REPLY_BITFLAGS,
+    CapOp,
     MdsOp,
     SessionOp,
     mds_op_name,
@@ -58,6 +60,7 @@ from mdsdaemon.types.client_stat import InodeStat
 from mdsdaemon.types.entity import CLIENT, MDS, EntityName, PeerName
 from mdsdaemon.types.feature_bitset import CEPHFS_FEATURES_SUPPORTED, FeatureBitset
 from mdsdaemon.types.mds import FilePath
+from mdsdaemon.types.osd import NOSNAP
 from mdsdaemon.types.snap import SnapRealmInfo
 
 ROOT = 1
@@ -168,10 +171,17 @@ class MiniClient(MiniSession):
             del self.waiting[tid]
         answer = self.decode(waiting.op, msg if msg.trace or msg is first else first)
         answer.reply = msg
-        for stat in (answer.trace.dir, answer.trace.target):
-            if stat is not None and stat.cap.cap_id:
-                self.caps[stat.ino] = stat.cap
         return answer
+
+    def handle_reply(self, op: int, msg: MClientReply) -> None:
+        answer = self.decode(op, msg)
+        told = [answer.trace.dir, answer.trace.target]
+        if isinstance(answer.extra, Listing):
+            told += [entry.inode for entry in answer.extra.entries]
+        for stat in told:
+            if stat is not None and stat.cap.cap_id and stat.snapid == NOSNAP:
+                self.caps[stat.ino] = copy.copy(stat.cap)
+                self.issue_seqs[stat.ino] = stat.cap.seq
 
     async def request(
         self, op: int, path: str = "", *, safe: bool = False, seconds: float = 20, **fields: Any
@@ -220,6 +230,26 @@ class MiniClient(MiniSession):
         """One readdir of a fragment, going on after a name."""
         args = ReaddirArgs(frag, max_entries, max_bytes, READDIR_REPLY_BITFLAGS)
         return await self.request(MdsOp.READDIR, ino=ino, path2=after, args=args)
+
+    def want(self, ino: int, wanted: int, *, keep: int = -1) -> None:
+        """Tell which capabilities are wished for now, and give up all but `keep` of those held."""
+        cap = self.caps[ino]
+        cap.caps &= keep
+        cap.wanted = wanted
+        self.send(
+            MClientCaps(
+                CapOp.UPDATE,
+                ino=ino,
+                realm=cap.realm,
+                cap_id=cap.cap_id,
+                seq=cap.seq,
+                issue_seq=self.issue_seqs.get(ino, 0),
+                caps=cap.caps,
+                wanted=wanted,
+                migrate_seq=cap.mseq,
+                inline_version=0,
+            )
+        )
 
     def release(self, inos: Iterable[int]) -> None:
         """Give capabilities back."""

@@ -63,6 +63,8 @@ class MiniSession(Dispatcher):
         session: the server's SESSION messages, newest last.
         messages: everything that came from the server, newest last.
         caps: by inode number, the capability as last told by replies and caps messages.
+        issue_seqs: by inode number, the number of the grant that came with the last reply: a wish
+            counts only if the server has granted nothing since.
         auto_ack: answer a revocation of capabilities or leases at once, by giving up what is asked
             back.
     """
@@ -82,6 +84,7 @@ class MiniSession(Dispatcher):
         self.session: list[MClientSession] = []
         self.messages: list[Message] = []
         self.caps: dict[int, ReplyCap] = {}
+        self.issue_seqs: dict[int, int] = {}
         self.auto_ack = True
         self.encoding: ReplyEncoding | None = None
         self.peer_features = FeatureBitset()
@@ -128,12 +131,17 @@ class MiniSession(Dispatcher):
             waiting = self.waiting.get(msg.tid)
             if waiting is not None:
                 waiting.replies.append(msg)
+                if isinstance(msg, MClientReply):
+                    self.handle_reply(waiting.op, msg)
                 if waiting.answered and isinstance(msg, MClientReply) and msg.safe:
                     del self.waiting[msg.tid]
         elif isinstance(msg, MClientCaps):
             self._handle_caps(msg)
         elif isinstance(msg, MClientLease) and msg.action == LeaseOp.REVOKE and self.auto_ack:
             self.send(lease_answer(msg, LeaseOp.RELEASE))
+
+    def handle_reply(self, op: int, msg: MClientReply) -> None:
+        """A reply came; what it says of capabilities counts from now on."""
 
     def _handle_caps(self, msg: MClientCaps) -> None:
         cap = self.caps.setdefault(msg.ino, ReplyCap())
@@ -152,8 +160,9 @@ class MiniSession(Dispatcher):
                     realm=msg.realm,
                     cap_id=msg.cap_id,
                     seq=msg.seq,
-                    issue_seq=msg.seq,
+                    issue_seq=self.issue_seqs.get(msg.ino, 0),
                     caps=msg.caps,
+                    wanted=msg.wanted,
                     migrate_seq=msg.migrate_seq,
                     inline_version=0,
                 )

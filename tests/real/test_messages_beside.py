@@ -29,14 +29,12 @@ MAY_DIFFER = {
 
 
 async def answers(cluster: RealCluster, kind: str) -> list[tuple[Step, dict[str, Any]]]:
-    def start() -> None:
-        mds = cluster.start_mds(kind, "a")
-        mds.wait_standby()
-        cluster.new_fs()
-        mds.wait_state("up:active", 30)
-        cluster.mon("fs set", fs_name="cephfs", var="allow_new_snaps", val="true")
-
-    await trio.to_thread.run_sync(start)
+    # from this thread: a daemon dies with the thread that started it
+    mds = cluster.start_mds(kind, "a")
+    mds.wait_standby()
+    cluster.new_fs()
+    mds.wait_state("up:active", 30)
+    cluster.mon("fs set", fs_name="cephfs", var="allow_new_snaps", val="true")
     async with mini_client(cluster) as client:
         return await run(client)
 

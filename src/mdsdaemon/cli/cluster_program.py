@@ -6,7 +6,6 @@ them.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -20,6 +19,7 @@ import trio
 from mdsdaemon.cli.cluster_banner import ReadyFile, banner, ready_text
 from mdsdaemon.cli.cluster_command import HANDED_ON, Command, environment
 from mdsdaemon.cluster.cluster import Cluster, open_cluster
+from mdsdaemon.daemon import collector
 from mdsdaemon.daemon.sd_notify import SdNotifier
 from mdsdaemon.errors import ExitStatus, FatalError
 from mdsdaemon.log.levels import ROOT
@@ -118,9 +118,7 @@ class _Program:
             if args.data is None:
                 self.guard.watch_folder(str(cluster.folder))
             await self._start(cluster, nursery)
-            # What is loaded by now stays: no collection needs to look at it again, nor the exit.
-            gc.freeze()
-            gc.enable()
+            collector.tune()
             with trio.CancelScope() as self._phase:
                 if not self._asked_to_end:
                     self._say_ready(cluster)

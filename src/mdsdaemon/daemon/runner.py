@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
+from mdsdaemon.daemon import collector
 from mdsdaemon.daemon.assembly import Surroundings
 from mdsdaemon.daemon.commands.context_commands import LogHooks
 from mdsdaemon.daemon.embed import MDS
@@ -61,8 +62,7 @@ def run_daemon(
             dump=lambda: recorder.dump_file(record_path, "log dump"),
         ),
     )
-    # What is loaded by now stays: no collection needs to look at it again, nor the exit.
-    gc.freeze()
+    collector.tune()
     try:
         ended = trio.run(_program, MDS(around, respawn=False), logs)
     except BaseExceptionGroup as group:

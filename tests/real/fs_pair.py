@@ -23,6 +23,10 @@ class Stuck(AssertionError):
     """A call does not come back."""
 
 
+class StockDied(Exception):
+    """ceph-mds 16.2.15 has crashed over something that ours survives: nothing to compare with."""
+
+
 class FsClient:
     """A libcephfs mount in a process of its own."""
 
@@ -119,6 +123,10 @@ def two_file_systems(
 
 def pending(cluster: RealCluster) -> dict[str, Any]:
     """By daemon: the requests that it has not answered."""
+    for mds in cluster.mdss:
+        if not mds.running:
+            error = StockDied if mds.kind == "real" else AssertionError
+            raise error(f"{mds.label} has ended with status {mds.proc.returncode}")
     return {mds.name: mds.asok("dump_ops_in_flight")["ops"] for mds in cluster.mdss}
 
 

@@ -91,8 +91,8 @@ class Server:
         """
         if msg.is_replay or msg.is_async:
             if msg.ino and session.have_completed_request(msg.tid) is None:
-                session.free_prealloc_inos.erase(msg.ino)
-                if msg.ino in session.prealloc_inos:
+                if msg.ino in session.free_prealloc_inos:
+                    session.free_prealloc_inos.erase(msg.ino)
                     session.delegated_inos.insert(msg.ino)
             return True
         if msg.retry_attempt:

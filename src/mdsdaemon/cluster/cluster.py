@@ -327,6 +327,7 @@ class Cluster:
         """
         if snapshot.cluster is not self:
             raise ValueError("the snapshot is one of another cluster")
+        self.mds.renew_ranks()
         with self.monitor.transactions.transaction():
             self.osd.restore(snapshot.store)
             self.monitor.restore(snapshot.monitor)

@@ -154,6 +154,12 @@ class MDSSet(Mapping[str, MDS]):
         entry.scope.cancel()
         await entry.ended.wait()
 
+    def renew_ranks(self) -> None:
+        """Those that hold a rank begin a new life: what they know of objects is not so any more."""
+        for entry in self._entries.values():
+            if entry.mds.rank is not None and not entry.mds.is_leaving:
+                entry.mds.respawn("the cluster is restored", at_once=True)
+
     async def stop_all(self) -> None:
         """Let all of them leave, at the same time."""
         async with trio.open_nursery() as nursery:

@@ -61,6 +61,7 @@ class MDS:
         self._scope: trio.CancelScope | None = None
         self._stop_asked: str | None = None
         self._ended = trio.Event()
+        self._at_once = False
         self._new_life = trio.lowlevel.ParkingLot()
 
     def __repr__(self) -> str:
@@ -150,8 +151,11 @@ class MDS:
             self.outcome = outcome
             if outcome.end is End.EXIT or not self._respawn or self._stop_asked is not None:
                 return outcome
-            if trio.current_time() - began > SETTLED:
+            if self._at_once or trio.current_time() - began > SETTLED:
                 pause = RESPAWN_PAUSE[0]
+            if self._at_once:
+                self._at_once = False
+                continue
             await trio.sleep(pause)
             pause = min(2 * pause, longest)
 
@@ -183,8 +187,12 @@ class MDS:
             self._mds.handle_signal(signum)
         self._stop_asked = f"got signal {signal.Signals(signum).name}"
 
-    def respawn(self, reason: str = "asked by the host") -> None:
-        """Start a new life; returns at once."""
+    def respawn(self, reason: str = "asked by the host", *, at_once: bool = False) -> None:
+        """Start a new life; returns at once.
+
+        Lives that end soon are followed by ever longer pauses; not so this one with `at_once`.
+        """
+        self._at_once = at_once
         self.daemon.respawn(reason)
 
     async def stop(self) -> Outcome | None:

@@ -84,6 +84,7 @@ def _create_rank(mds: MDSDaemon, rank: int) -> None:
         mdsmap=lambda: mds.mdsmap,
         respawn=mds.respawn,
         suicide=mds.suicide,
+        is_leaving=lambda: mds.outcome is not None,
     )
     mds.mds_rank = mds.rank_factory(rank, services)
     mds.mds_rank.init()

@@ -66,9 +66,9 @@ class RankFate(RankCore):
     def fenced(self) -> None:
         """Our address is on the OSDs' blocklist: another daemon has the rank.
 
-        After a goodbye that is as it should be: the monitors fence whoever held a rank.
+        When the daemon leaves that is as it should be: the monitors fence whoever held a rank.
         """
-        if not self.leaving and self.services.beacon.want_state != State.DNE:
+        if not self.leaving and not self.services.is_leaving():
             self.log.error(FENCED)
             self.leave(FENCED)
 

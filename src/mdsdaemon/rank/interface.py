@@ -88,6 +88,8 @@ class RankServices:
     """Start the daemon anew, for this reason. Returns; the rank must do nothing more."""
     suicide: Callable[[str], None]
     """Leave the cluster, for this reason. Returns; the rank must do nothing more."""
+    is_leaving: Callable[[], bool] = lambda: False
+    """Whether the daemon's life is about to end anyhow."""
 
 
 class Rank(ABC):

@@ -94,6 +94,19 @@ class Calls:
         self.fs.closedir(handle)
         return sorted(found)
 
+    def make_many(self, path, first, count):
+        for number in range(first, first + count):
+            self.fs.close(self.fs.open(path + b"/f%d" % number, os.O_CREAT | os.O_WRONLY, 0o644))
+
+    def unlink_many(self, path, first, count):
+        for number in range(first, first + count):
+            self.fs.unlink(path + b"/f%d" % number)
+
+    def names(self, path):
+        """(how many names, a hash of them all)."""
+        names = sorted(name for name, _ in self.listing(path))
+        return len(names) - 2, hash_of("\0".join(names).encode("latin-1"))
+
     def stat(self, path):
         return self.shown(self.fs.stat(path))
 

@@ -89,6 +89,8 @@ def handle_rename(server: Server, req: MDRequest) -> None:
     if old is not None:
         rank.strays.eval_stray(old)
     rank.store.maybe_fragment(dest.directory)
+    if src.directory is not dest.directory:
+        rank.store.maybe_fragment(src.directory)
 
 
 def _check_target(req: MDRequest, inode: CInode, old: CInode) -> None:

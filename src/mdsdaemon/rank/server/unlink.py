@@ -138,3 +138,4 @@ def handle_unlink(server: Server, req: MDRequest) -> None:
         mut.blob.renamed_dirino = inode.ino
     server.journal_and_reply(req, mut, dentry=dn, changed=inode)
     rank.strays.eval_stray(inode)
+    rank.store.maybe_fragment(place.directory)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -55,6 +56,11 @@ class Site:
         self.clients.append(made)
         return made
 
+    def close(self) -> None:
+        for client in self.clients:
+            os.kill(client.pid, signal.SIGCONT)
+            client.close()
+
     def sessions(self) -> list[dict[str, Any]]:
         shown: list[dict[str, Any]] = self.mds.asok("session ls")
         return shown
@@ -77,10 +83,7 @@ class Site:
 def site(osd_cluster: RealCluster, kind: str) -> Iterator[Site]:
     made = Site(osd_cluster, kind)
     yield made
-    for client in made.clients:
-        if client.pid:
-            os.kill(client.pid, signal.SIGCONT)
-        client.close()
+    made.close()
 
 
 def shape(value: Any, path: str = "") -> Any:
@@ -245,7 +248,11 @@ def test_hard_links_take_their_inode_in(site: Site) -> None:
 
 def test_stock_and_ours_go_on_with_each_others_sessions(osd_cluster: RealCluster) -> None:
     """A client stays through five changes of the daemon, and uses its inode numbers."""
-    site = Site(osd_cluster, "real")
+    with closing(Site(osd_cluster, "real")) as site:
+        _turns(site)
+
+
+def _turns(site: Site) -> None:
     client = site.client()
     for turn in range(6):
         for number in range(40):
@@ -266,6 +273,5 @@ def test_stock_and_ours_go_on_with_each_others_sessions(osd_cluster: RealCluster
     assert len(listing) == 6 * 40 + 2
     (session,) = site.sessions()
     assert session["num_completed_requests"] < 100
-    said = osd_cluster.mon("log last", num=100, level="error", channel="cluster")
+    said = site.cluster.mon("log last", num=100, level="error", channel="cluster")
     assert not [m for m in said if "mds." in str(m.get("name", ""))]
-    client.close()

@@ -338,3 +338,25 @@ async def test_strays_are_spread_over_ten_directories() -> None:
             used.add(kit.rank.strays.stray_dir_inode().ino)
             kit.rank.strays.advance_stray()
         assert used == set(range(0x600, 0x60A))
+
+
+@in_trio
+async def test_requests_wait_until_the_directories_are_open() -> None:
+    async with tables_rank() as kit:
+        await ready(kit)
+        store = kit.rank.store
+        for segment in list(kit.mdlog.segments.values()):
+            for directory in list(segment.dirty_dirs):
+                await store.commit_dir(directory)
+            for inode in list(segment.dirty_bases):
+                await store.commit_base(inode)
+        async with tables_rank(make_rank(objects=kit.objecter, root=False)) as other:
+            await other.rank.store.load_base()
+            await other.rank.purge_queue.open()
+            found: list[int] = []
+            other.rank.queue.attempt(lambda: found.append(other.rank.strays.stray_dir_inode().ino))
+            await other.settle()
+            assert not found
+            await other.rank.strays.populate_mydir()
+            other.rank.end_of_dispatch()
+            assert found == [0x600]

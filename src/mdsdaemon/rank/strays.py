@@ -21,7 +21,7 @@ from mdsdaemon.rank.cache.inode import NUM_STRAY, STRAY, CInode
 from mdsdaemon.rank.mutation import Mutation
 from mdsdaemon.rank.snap import nodes
 from mdsdaemon.rank.tables.purge_items import Execution, ObjectWork
-from mdsdaemon.rank.waiting import until_done
+from mdsdaemon.rank.waiting import MustWait, until_done
 from mdsdaemon.types.journal import EPurged
 from mdsdaemon.types.journal_store import PurgeAction, PurgeItem
 from mdsdaemon.types.osd import NOSNAP
@@ -58,14 +58,20 @@ class StrayManager:
         self._evaluating: set[CInode] = set()
         self._soon: list[CInode] = []
         self._is_delayed = False
+        self._opened = rank.queue.gate()
 
     # -- the directories ---------------------------------------------------------------------
 
     def stray_dir_inode(self, index: int | None = None) -> CInode:
-        """The directory for what is unlinked now (or one by its index)."""
+        """The directory for what is unlinked now (or one by its index).
+
+        Raises:
+            MustWait: the directories are not open yet.
+        """
         number = self.stray_index if index is None else index
         inode = self.rank.cache.get_inode(STRAY + NUM_STRAY * self.rank.whoami + number)
-        assert inode is not None, "stray directories stay in the cache"
+        if inode is None:
+            raise MustWait(self._opened)
         return inode
 
     def _stray_dirs(self) -> list[CInode]:
@@ -104,6 +110,7 @@ class StrayManager:
         """Open the stray directories, begin to purge, and look at every stray that there is."""
         rank = self.rank
         await rank.store.load_strays()
+        self._opened.open()
         if not self.started:
             self.started = True
             self._created_before = self.num_strays

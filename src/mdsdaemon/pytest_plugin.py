@@ -214,6 +214,7 @@ def _arguments(config: pytest.Config, mds: str, timeout: float, ready: str) -> l
     # Tests take pools away; that is what they are for here.
     settings = ["mon_allow_pool_delete=true", *options]
     argv = [sys.executable, "-m", "mdsdaemon", "--exit-with-parent", "--ready-file", ready]
+    argv += ["--no-fs"]
     argv += ["--timeout", f"{timeout:g}", *(arg for text in settings for arg in ("--set", text))]
     if mds == "stock":
         if shutil.which("ceph-mds") is None:

@@ -57,6 +57,9 @@ def test_everything_given() -> None:
         command=("ceph", "--mds", "9"),
     )
     assert parse([]) == ClusterArgs()
+    assert parse(["--no-fs"]).fs == ()
+    assert parse(["--", "true"]).mds == 2  # one more than the file system needs
+    assert parse(["--mds", "1", "--", "true"]).mds == 1
 
 
 @pytest.mark.parametrize(
@@ -73,6 +76,7 @@ def test_everything_given() -> None:
         ("--mds 1 extra", "takes no 'extra'"),
         ("--exit-with-parent=1", "takes no '--exit-with-parent=1'"),
         ("--", "no command after --"),
+        ("--fs a --no-fs", "--fs and --no-fs contradict each other"),
     ],
 )
 def test_mistakes(line: str, words: str) -> None:

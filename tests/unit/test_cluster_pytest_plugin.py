@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from tests.unit.cluster_process import Start, processes_of, start, wait_for
 
+from mdsdaemon.cluster.admin import Admin
+
 __all__ = ["start"]  # the fixture
 
 LIMIT = 300
+PLUGIN = ("-p", "no:mdsdaemon", "-p", "mdsdaemon.pytest_plugin", "-p", "no:cacheprovider")
 
 
 class Session:
@@ -29,9 +32,8 @@ class Session:
         """Status and output."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("CEPH_", "PYTEST_"))}
         env |= {"TMPDIR": str(self.tmp), "MDSDAEMON_TEST_MARK": str(self.tmp), **environ}
-        plugin = ("-p", "no:mdsdaemon", "-p", "mdsdaemon.pytest_plugin", "-p", "no:cacheprovider")
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", *plugin, f"--basetemp={self.folder}/base", *args],
+            [sys.executable, "-m", "pytest", *PLUGIN, f"--basetemp={self.folder}/base", *args],
             cwd=self.folder, env=env, capture_output=True, text=True, timeout=LIMIT, check=False,
         )  # fmt: skip
         wait_for(lambda: not processes_of(f"MDSDAEMON_TEST_MARK={self.tmp}"), "all have ended", 10)
@@ -66,11 +68,81 @@ def test_a_cluster_for_the_session(tmp_path: Path) -> None:
     assert "3 passed" in text
 
 
-def test_file_systems_are_refused_in_plain_words(tmp_path: Path) -> None:
-    """Until there is something that serves them."""
-    status, text = Session(tmp_path, "def test_it(cephfs): pass\n").run()
+FILE_SYSTEMS = """
+def test_one(cephfs):
+    assert cephfs.state() == "up:active"
+    assert [fs["name"] for fs in cephfs.cluster.command("fs ls")] == [cephfs.name]
+
+def test_two(cephfs, ceph_cluster):
+    assert cephfs.state() == "up:active"  # another one: that of test_one is gone
+    assert [fs["name"] for fs in ceph_cluster.command("fs ls")] == [cephfs.name]
+    assert len(ceph_cluster.command("osd pool ls")) == 2
+
+def test_none(ceph_cluster):
+    assert ceph_cluster.command("fs ls") == []
+    assert ceph_cluster.command("osd pool ls") == []
+"""
+
+
+def test_a_fresh_file_system_for_each_test(tmp_path: Path) -> None:
+    status, text = Session(tmp_path, FILE_SYSTEMS).run()
+    assert status == 0, text
+    assert "3 passed" in text
+
+
+def test_a_file_system_that_nobody_serves(start: Start, tmp_path: Path) -> None:
+    process = start("--mds", "0", "--set", "mon_allow_pool_delete=true")
+    ready = process.wait_ready()
+    (tmp_path / "session").mkdir()
+    session = Session(tmp_path / "session", "def test_it(cephfs): pass\n")
+    status, text = session.run("--ceph-conf", ready["conf"], "--ceph-timeout", "0.5")
     assert status == 1
-    assert "does not serve files in this version: run pytest with --ceph-mds=stock" in text
+    assert "rank 0 is held by nobody; is there a standby metadata server?" in text
+    process.proc.terminate()
+    assert process.finish()[0] == 0
+
+
+def test_workers_share_an_existing_cluster(start: Start, tmp_path: Path) -> None:
+    """Under xdist nobody sees the pools and file systems of others."""
+    process = start("--no-fs", "--mds", "3", "--set", "mon_allow_pool_delete=true")
+    ready = process.wait_ready()
+    test = (
+        "def test_it(cephfs, ceph_pool, ceph_cluster):\n"
+        "    assert cephfs.state() == 'up:active'\n"
+        f"    assert ceph_cluster.fsid == {ready['fsid']!r}\n"
+        "    pools = ceph_cluster.command('osd pool ls')\n"
+        "    assert {ceph_pool, cephfs.metadata_pool, cephfs.data_pool} <= set(pools)\n"
+    )
+    (tmp_path / "session").mkdir()
+    session = Session(tmp_path / "session", test)
+    status, text = session.run("-n", "3", "--dist", "each", "--ceph-conf", ready["conf"])
+    assert status == 0, text
+    assert "3 passed" in text
+    with Admin(ready["conf"]) as admin:
+        assert admin.command("osd pool ls") == []
+    process.proc.terminate()
+    assert process.finish()[0] == 0
+
+
+def test_pytest_as_the_command(start: Start, tmp_path: Path) -> None:
+    """`python -m mdsdaemon -- pytest`: the fixtures are of that cluster."""
+    test = (
+        "def test_it(cephfs, ceph_cluster):\n"
+        "    assert not ceph_cluster.is_own\n"
+        "    assert cephfs.state() == 'up:active'\n"
+        "    assert len(ceph_cluster.command('fs ls')) == 2\n"
+    )
+    (tmp_path / "session").mkdir()
+    session = Session(tmp_path / "session", test)
+    args = ("-m", "pytest", *PLUGIN, f"--basetemp={session.folder}/base", str(session.folder))
+    process = start(
+        *("--set", "mon_allow_pool_delete=true", "--", sys.executable, *args),
+        cwd=session.folder,
+        env={"PYTEST_ADDOPTS": ""},
+    )
+    status, text, _ = process.finish()
+    assert status == 0, text
+    assert "1 passed" in text
 
 
 def test_a_cluster_that_does_not_come(tmp_path: Path) -> None:
@@ -83,7 +155,7 @@ def test_a_cluster_that_does_not_come(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["--ceph-conf", "MDSDAEMON_CONF", "ini"])
 def test_an_existing_cluster(start: Start, tmp_path: Path, how: str) -> None:
     """It is used, cleaned up after, and not ended."""
-    process = start("--set", "mon_allow_pool_delete=true")
+    process = start("--no-fs", "--set", "mon_allow_pool_delete=true")
     ready = process.wait_ready()
     test = (
         "def test_it(ceph_cluster, ceph_pool):\n"
@@ -148,9 +220,8 @@ def test_workers_that_are_killed_leave_nothing(tmp_path: Path) -> None:
     test = "import os\ndef test_it(ceph_cluster): os.kill(os.getpid(), 9)\n"
     env = {**os.environ, "TMPDIR": str(tmp_path), "MDSDAEMON_TEST_MARK": str(tmp_path)}
     (tmp_path / "test_it.py").write_text(test)
-    plugin = ("-p", "no:mdsdaemon", "-p", "mdsdaemon.pytest_plugin", "-p", "no:cacheprovider")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *plugin, f"--basetemp={tmp_path}/base"],
+        [sys.executable, "-m", "pytest", *PLUGIN, f"--basetemp={tmp_path}/base"],
         cwd=tmp_path, env=env, capture_output=True, timeout=LIMIT, check=False,
     )  # fmt: skip
     assert done.returncode == -9

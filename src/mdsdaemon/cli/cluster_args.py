@@ -17,7 +17,7 @@ N = TypeVar("N", int, float)
 _WITH_VALUE: Final = frozenset(
     ("--data", "--fs", "--mds", "--pool-size", "--mon-port", "--set", "--ready-file", "--timeout")
 )
-_SWITCHES: Final = frozenset(("--exit-with-parent",))
+_SWITCHES: Final = frozenset(("--exit-with-parent", "--no-fs"))
 # These are the daemon's too; alone they ask for neither.
 _SHARED_WITH_VALUE: Final = frozenset(("--log-format",))
 _SHARED_SWITCHES: Final = frozenset(("--verbose",))
@@ -34,8 +34,11 @@ leaves running is ended.
       --data DIR           the cluster lives in DIR and survives; else it is in
                            memory, and ceph.conf and keyring are in a private
                            temporary folder
-      --fs NAME            make this file system unless it is there (repeatable)
-      --mds N              how many metadata servers (default: 1)
+      --fs NAME            make this file system unless it is there (repeatable;
+                           default: cephfs, or those that are in DIR)
+      --no-fs              make none
+      --mds N              how many metadata servers (default: 1; with COMMAND 2:
+                           it may make another file system)
       --pool-size N        copies that new pools say to have (default: 1)
       --mon-port PORT      TCP port of the monitor
       --set OPTION=VALUE   an option of Ceph, for all daemons and clients
@@ -53,7 +56,7 @@ class ClusterArgs:
     """What was asked for; ranges and names are `ClusterOptions`' to check."""
 
     data: str | None = None
-    fs: tuple[str, ...] = ()
+    fs: tuple[str, ...] | None = None
     mds: int = 1
     pool_size: int = 1
     mon_port: int = 0
@@ -109,8 +112,8 @@ def parse(args: Sequence[str]) -> ClusterArgs:
 
     return ClusterArgs(
         data=last("--data", "") or None,
-        fs=tuple(given.get("--fs", ())),
-        mds=_number("--mds", last("--mds", "1"), int),
+        fs=_file_systems(given),
+        mds=_number("--mds", last("--mds", "2" if command else "1"), int),
         pool_size=_number("--pool-size", last("--pool-size", "1"), int),
         mon_port=_number("--mon-port", last("--mon-port", "0"), int),
         settings=dict(_setting(text) for text in given.get("--set", ())),
@@ -121,6 +124,14 @@ def parse(args: Sequence[str]) -> ClusterArgs:
         log_format=_one_of("--log-format", last("--log-format", "text"), ("text", "json")),
         command=tuple(command),
     )
+
+
+def _file_systems(given: Mapping[str, list[str]]) -> tuple[str, ...] | None:
+    if "--no-fs" in given:
+        if "--fs" in given:
+            raise UsageError("--fs and --no-fs contradict each other")
+        return ()
+    return tuple(given["--fs"]) if "--fs" in given else None
 
 
 def _head(arg: str) -> str:

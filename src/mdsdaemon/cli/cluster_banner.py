@@ -31,16 +31,12 @@ def banner(cluster: Cluster) -> str:
         f"  ceph -c {conf} -s\n"
         f"  {python_line(conf)}\n"
     )
-    if cluster.serves_files:
+    if cluster.serves_files and cluster.options.mds:
         return text + (mount if cluster.options.fs else "")
-    text += (
-        "Monitor and object store serve; a metadata server of this version stays in up:creating\n"
-        "when it is given a rank, and serves no files. For a file system that can be mounted,\n"
-    )
-    if cluster.options.fs and not cluster.options.mds:
-        text += "let Ceph's own metadata server join, then mount:\n"
-    else:
-        text += "start with --mds 0 --fs NAME, let Ceph's own metadata server join, then mount:\n"
+    text += "No metadata server of ours serves files. "
+    if not cluster.options.fs:
+        text += "Make a file system (or start with --fs NAME). "
+    text += "Let Ceph's own one join, then mount:\n"
     return text + f"  ceph-mds -f -c {conf} -i {STOCK_MDS}\n" + mount
 
 

@@ -107,7 +107,7 @@ class _Program:
             trio.open_nursery() as nursery,
             open_cluster(
                 data=args.data,
-                fs=args.fs or None,
+                fs=args.fs,
                 mds=args.mds,
                 pool_size=args.pool_size,
                 mon_port=args.mon_port,

@@ -37,7 +37,7 @@ leaves running is ended.
       --fs NAME            make this file system unless it is there (repeatable;
                            default: cephfs, or those that are in DIR)
       --no-fs              make none
-      --mds N              how many metadata servers (default: 1; with COMMAND 2:
+      --mds N              how many metadata servers (default 1; with COMMAND 2:
                            it may make another file system)
       --pool-size N        copies that new pools say to have (default: 1)
       --mon-port PORT      TCP port of the monitor

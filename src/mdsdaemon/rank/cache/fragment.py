@@ -3,10 +3,13 @@
 What becomes of a split is journaled as a whole: the event of its beginning carries all dentries of
 the new fragments, and the one that it is done follows at once. So nothing has to hold still while
 the new objects are written: they are committed like other dirty fragments, and the journal keeps
-what they lack. The old objects are removed when both events are on disk; a third event says so.
+what they lack. That is done right away; then the old objects are removed, and a third event says
+so.
 
 A ceph-mds that takes over replays the three as its own; those that it writes have no dentries in
-them, for it writes the new objects between the first and the second.
+them, for it writes the new objects between the first and the second. It relies on that: were it to
+refragment what it has only from the journal, and to fail in the middle of that, the next one would
+look for objects that nobody has written. Hence the haste.
 
 Behaviour: ceph/ceph, src/mds/MDCache.cc (split_dir, merge_dir, dispatch_fragment_dir,
 _fragment_committed, rollback_uncommitted_fragments), src/mds/MDBalancer.cc (maybe_fragment,
@@ -178,6 +181,8 @@ class Fragmenter:
             end, made = self._journal(inode, leaves, base, bits)
             self.rank.mdlog.flush()
             await self.rank.mdlog.wait_safe(end)
+            for directory in made:
+                await self.rank.store.commit_dir(directory)
             await self.uncommitted.purge_and_finish(DirFrag(inode.ino, base))
         except RadosError as error:
             self.rank.handle_write_error(error)

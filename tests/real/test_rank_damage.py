@@ -1,9 +1,10 @@
 """Objects that cannot be read: damaged where ceph-mds is; named, and not written over."""
 
 import pytest
+from tests.real.cephfs_calls import CallError
 from tests.real.cluster import RealCluster
 from tests.real.daemons import wait_for
-from tests.real.rank_world import fill, give, leave, new_fs, rados, tree
+from tests.real.rank_world import fill, give, leave, mounted, new_fs, rados, tree
 
 TABLES = ["mds0_inotable", "mds_snaptable", "mds0_sessionmap", "1.00000000.inode",
           "100.00000000.inode", "400.00000000", "200.00000000"]  # fmt: skip
@@ -83,8 +84,10 @@ def test_a_spoilt_dirfrag_is_eio_and_goes_on(osd_cluster: RealCluster) -> None:
     ino = before["/bad/deep"]["st_ino"]
     rados(osd_cluster, "setomapheader", f"{ino:x}.00000000", "spoilt")
     ours = give(osd_cluster, "ours", "b")
-    with pytest.raises(Exception, match="EIO"):
-        tree(osd_cluster)
+    with mounted(osd_cluster) as fs:
+        with pytest.raises(CallError, match="EIO"):
+            fs.call("stat", "/bad/deep/hard")
+        assert fs.call("stat", "/good/deep/hard")["st_nlink"] == 2
     (damage,) = ours.asok("damage ls")
     assert (damage["damage_type"], damage["ino"]) == ("dir_frag", ino)
     health = wait_for(

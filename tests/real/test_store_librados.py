@@ -7,6 +7,7 @@ sparse reads, and random operations from a seed.
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.real.embedded_cluster import EmbeddedCluster
 from tests.real.osd_script import Step, explain, run_script, script, shared
 from tests.real.raw_osd import DEFAULT_FLAGS, RawOSDClient, seen
 
-from mdsdaemon.types.osd_op import Flag, Op, OSDOp
+from mdsdaemon.types.osd_op import NO_ARGS, XATTR, Flag, Op, OSDOp
 
 HERE = Path(__file__).parent
 OPTIONS = {"osd_pool_default_pg_autoscale_mode": "off", "mon_allow_pool_delete": "true"}
@@ -154,6 +155,52 @@ def test_the_same_request_twice_is_done_once(both: Both) -> None:
     ours, real = on_both(both, body)
     assert ours == real
     assert ours[-1][1][0][3] == b"once,other,"
+
+
+GARBAGE = [
+    b"",
+    b"\x01",
+    b"\xff\xff\xff\xff",
+    b"\x01\x00\x00\x00\xff\xff\xff\x7f",
+    b"\x02" + bytes(40),
+]
+
+
+def test_malformed_requests_are_refused_as_by_a_real_osd(both: Both) -> None:
+    """Input that ends early or says it is huge, and operations that there are not."""
+
+    async def body(client: RawOSDClient, pool: int) -> list[Any]:
+        await client.do(pool, "m", OSDOp.extent(Op.WRITEFULL, 0, 0, b"data"))
+        got: list[Any] = []
+        for op in (
+            *(Op.OMAPSETVALS, Op.OMAPRMKEYS, Op.OMAPGETKEYS, Op.OMAPGETVALS),
+            *(Op.OMAPGETVALSBYKEYS, Op.OMAP_CMP, Op.OMAPRMKEYRANGE),
+        ):
+            for data in GARBAGE:
+                reply = await client.do(pool, "m", OSDOp(op, 0, NO_ARGS, data))
+                got.append((op.name, data, reply.result))
+        read = seen(await client.do(pool, "m", OSDOp.extent(Op.READ, 0, 100)))
+        return [*got, read[1]]
+
+    ours, real = on_both(both, body)
+    assert [(a, b) for a, b in zip(ours, real, strict=True) if a != b] == []
+    assert sum(1 for each in ours if each[-1] == -errno.EINVAL) > 10
+
+
+def test_a_name_that_ends_early(both: Both) -> None:
+    """Of an xattr: EINVAL; 16.2.15's OSD never answers."""
+
+    async def run(conf: Path) -> list[int]:
+        async with RawOSDClient.connect(conf) as client:
+            pool = await client.pool("raw")
+            await client.do(pool, "m", OSDOp.extent(Op.WRITEFULL, 0, 0, b"data"))
+            results = []
+            for op in (Op.GETXATTR, Op.SETXATTR, Op.CMPXATTR, Op.RMXATTR):
+                args = XATTR.pack(50, 0, 1, 1)
+                results.append((await client.do(pool, "m", OSDOp(op, 0, args, b"ab"))).result)
+            return results
+
+    assert set(trio.run(run, both[0].conf)) == {-errno.EINVAL}
 
 
 def difference(steps: list[Step], ours: list[Any], real: list[Any]) -> str:

@@ -62,7 +62,8 @@ class Acceptor:
             stream.peer_addr,
             _STRANGER_LIMITS,
         )
-        self._link = Link(stream, wire, trio.current_time() + limit, messenger.tally)
+        deadline = trio.current_time() + limit
+        self._link = Link(stream, wire, deadline, messenger.tally, messenger.outbox)
         messenger.record("accept.start", peer=self._peer)
         reason, level = "the messenger stops", logging.DEBUG
         try:

@@ -321,7 +321,7 @@ class Connection:
                 stream.close()
                 return None
             wire = Wire.client(messenger.registry, session, auth, target)
-            return Link(stream, wire, deadline, messenger.tally)
+            return Link(stream, wire, deadline, messenger.tally, messenger.outbox)
         raise LinkClosed(f"no connection to {target} within {timeout:g} s")
 
     async def _shake_hands(self, link: Link) -> None:

@@ -1,8 +1,9 @@
 """One socket of a connection: its stream, its wire, and the tasks that move bytes between them.
 
-Writing: messages queue in the session. The reader flushes once after each batch of input (a reply
-leaves without a task switch); everything queued from elsewhere wakes the writer, which takes all
-there is in one go. Both write through `_flush`, which runs without interruption and does nothing
+Writing: messages queue in the session. After each batch of input the reader flushes its own link,
+and those that the batch gave something to send (`Outbox`): neither a reply nor what goes to others
+by it costs a task switch. What is queued from elsewhere wakes the writer, which takes all
+there is in one go. All write through `_flush`, which runs without interruption and does nothing
 while a part of the last buffer is unsent, so that frames are encrypted in the order of sending.
 A send that fails or is cancelled ends the link: what the peer has got of it is unknown.
 """
@@ -37,11 +38,43 @@ class LinkClosed(Exception):
     """The peer closed the stream, or said too little for too long."""
 
 
+class Outbox:
+    """The links of a messenger that are to be flushed when the present batch of input is done."""
+
+    __slots__ = ("_links", "_open")
+
+    def __init__(self) -> None:
+        self._open = False
+        self._links: list[Link] = []
+
+    def open(self) -> None:
+        """A batch of input begins; nothing is awaited before `close`."""
+        self._open = True
+
+    def take(self, link: Link) -> bool:
+        """Flush `link` when the batch is done; False: there is none."""
+        if self._open:
+            self._links.append(link)
+        return self._open
+
+    def close(self, flushed: Link | None = None) -> None:
+        """The batch is done: flush the links it gave something to, but for one that is flushed."""
+        self._open = False
+        if self._links:
+            links, self._links = self._links, []
+            for link in dict.fromkeys(links):
+                if link is not flushed:
+                    link.flush_or_fail()
+
+
 class Link:
     """A stream and its wire. `deadline` (Trio's clock): when it must be ready."""
 
-    def __init__(self, stream: Stream, wire: Wire, deadline: float, tally: Tally) -> None:
+    def __init__(
+        self, stream: Stream, wire: Wire, deadline: float, tally: Tally, outbox: Outbox
+    ) -> None:
         self.tally = tally
+        self.outbox = outbox
         self.stream = stream
         self.wire = wire
         self.deadline = deadline
@@ -49,9 +82,9 @@ class Link:
         self.retained = False
         """Set while a message is dispatched: somebody else gives its budget back."""
         self._last_active = 0.0
-        self._reading = False
         self._throttled = False
         self._unsent: memoryview | None = None
+        self._unsendable: Exception | None = None
         self._writer_wakeup = trio.lowlevel.ParkingLot()
         self._failure: Exception | None = None
 
@@ -104,7 +137,15 @@ class Link:
 
     def kick(self) -> None:
         """Something was queued: see that it is sent."""
-        if not self._reading:
+        if not self.outbox.take(self):
+            self._writer_wakeup.unpark_all()
+
+    def flush_or_fail(self) -> None:
+        """Send what is queued, for another link's reader: a failure is this link's own."""
+        try:
+            self._flush()
+        except Exception as exc:
+            self._unsendable = exc
             self._writer_wakeup.unpark_all()
 
     def send_keepalive(self) -> None:
@@ -128,13 +169,13 @@ class Link:
         handle: Callable[[RemoteReset | KeepaliveAcked | KeepaliveReceived], None],
         budget: Budget,
     ) -> None:
-        wire, stream, tally = self.wire, self.stream, self.tally
+        wire, stream, tally, outbox = self.wire, self.stream, self.tally, self.outbox
         clock = trio.lowlevel.current_clock().current_time
         reserved = -1  # bytes of the budget held for the message that is arriving; -1: none
         handled = 0
         try:
             while True:
-                self._reading = True
+                outbox.open()
                 while True:
                     # A message counts as received once it is taken from the wire, so waiting
                     # (in which the link may end) comes before, and nothing after.
@@ -161,8 +202,9 @@ class Link:
                     handled += 1
                     if handled >= _BATCH:
                         handled = 0
-                        self._flush()
+                        self._flush_batch()
                         await trio.lowlevel.checkpoint()
+                        outbox.open()
                 incoming = wire.incoming_bytes
                 if reserved >= 0 and reserved != incoming:
                     budget.give(reserved, retained=False)  # the sender aborted that message
@@ -171,8 +213,7 @@ class Link:
                     await self._wait_for(partial(budget.reserve, incoming))
                     reserved = incoming
                 tally.running_recv_time += clock() - self._last_active
-                self._flush()
-                self._reading = False
+                self._flush_batch()
                 data = await stream.receive_some(
                     RECEIVE_SIZE if incoming <= RECEIVE_SIZE else min(incoming, MAX_RECEIVE_SIZE)
                 )
@@ -182,20 +223,25 @@ class Link:
                 tally.recv_bytes += len(data)
                 wire.receive(data)
         finally:
-            self._reading = False
+            outbox.close(flushed=self)
             if reserved >= 0:
                 budget.give(reserved, retained=False)
 
     async def _wait_for(self, budget: Callable[[], Awaitable[None]]) -> None:
-        self._flush()
-        self._reading = False
+        self._flush_batch()
         self._throttled = True
         try:
             await budget()
         finally:
             self._throttled = False
             self._last_active = trio.current_time()
-        self._reading = True
+        self.outbox.open()
+
+    def _flush_batch(self) -> None:
+        try:
+            self._flush()
+        finally:
+            self.outbox.close(flushed=self)
 
     def _flush(self) -> None:
         """Hand what is queued to the kernel, as far as it takes it; the writer does the rest."""
@@ -214,6 +260,8 @@ class Link:
 
     async def _write_loop(self) -> None:
         while True:
+            if self._unsendable is not None:
+                raise self._unsendable
             if self._unsent is not None:
                 await self.stream.send_all(self._unsent)
                 self._unsent = None

@@ -29,6 +29,7 @@ from mdsdaemon.net.bind import bind
 from mdsdaemon.net.connection import Connection
 from mdsdaemon.net.counters import Tally
 from mdsdaemon.net.handshake_gate import HandshakeGate
+from mdsdaemon.net.link import Outbox
 from mdsdaemon.net.loopback import LoopbackConnection
 from mdsdaemon.net.options import MessengerOptions
 from mdsdaemon.net.policy import Policy, PolicySet
@@ -84,6 +85,7 @@ class Messenger:
             self.options.ms_dispatch_throttle_bytes,
         )
         self.tally = Tally()
+        self.outbox = Outbox()
         self._recorder = recorder
         self._authenticator: Authenticator | None = None
         self._dispatchers: list[Dispatcher] = []

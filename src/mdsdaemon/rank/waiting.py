@@ -59,6 +59,10 @@ class RunQueue:
             wake, self._wake = self._wake, None
             wake()
 
+    def add(self, callback: Callback) -> None:
+        """As `push`, for a caller that drains before it awaits anything."""
+        self._queue.append(callback)
+
     def attempt(self, work: Callback) -> None:
         """Try `work` now, and again whenever the gate that it waits for opens."""
         try:

@@ -261,7 +261,7 @@ class MDLog:
         waiters = self._waiters
         queue = self.rank.queue
         while waiters and waiters[0][0] <= pos:
-            queue.push(heapq.heappop(waiters)[2])
+            queue.add(heapq.heappop(waiters)[2])
         self.counters.positions(self)
         self.rank.end_of_dispatch()
 

@@ -6,7 +6,7 @@ import json
 import select
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +32,7 @@ class FsClient:
 
     def __init__(self, conf: Path, fs: str, auth_id: str = "admin") -> None:
         self.fs = fs
+        self._ended = False
         self._child = subprocess.Popen(
             [
                 "setpriv",
@@ -55,11 +56,19 @@ class FsClient:
     def pid(self) -> int:
         return self._child.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether libcephfs has aborted."""
+        return self._ended or self._child.poll() is not None
+
     def begin(self, call: list[Any]) -> None:
         """Make a call; `end` has its outcome."""
         assert self._child.stdin is not None
-        self._child.stdin.write(json.dumps(call) + "\n")
-        self._child.stdin.flush()
+        try:
+            self._child.stdin.write(json.dumps(call) + "\n")
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            raise Stuck(f"a client of {self.fs} ended before {call}") from None
 
     def end(self, timeout: float = 60) -> tuple[int, Any]:
         """(errno, result) of the call that was begun."""
@@ -77,6 +86,7 @@ class FsClient:
             raise Stuck(f"a client of {self.fs} has no answer after {timeout} s")
         line = self._child.stdout.readline()
         if not line:
+            self._ended = True
             raise Stuck(f"a client of {self.fs} ended")
         number, result = json.loads(line)
         return number, result
@@ -86,7 +96,8 @@ class FsClient:
         self._child.wait()
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
     def __enter__(self) -> Self:
         return self
@@ -128,6 +139,16 @@ def pending(cluster: RealCluster) -> dict[str, Any]:
             error = StockDied if mds.kind == "real" else AssertionError
             raise error(f"{mds.label} has ended with status {mds.proc.returncode}")
     return {mds.name: mds.asok("dump_ops_in_flight")["ops"] for mds in cluster.mdss}
+
+
+def neutral(outcome: Any) -> Any:
+    """Without the file system's name and the numbers of its pools."""
+    text = json.dumps(outcome)
+    for fs in (STOCK, OURS):
+        text = text.replace(f"{fs}.data", "FS.data")
+    for number in range(1, 9):
+        text = text.replace(f'\\"pool_id\\": {number}', '\\"pool_id\\": N')
+    return text
 
 
 class Pair:

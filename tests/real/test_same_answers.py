@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 from tests.real.cluster import RealCluster
 from tests.real.conftest import QUICK, started
-from tests.real.fs_pair import OURS, STOCK, Pair, pairs, two_file_systems
+from tests.real.fs_pair import Pair, neutral, pairs, two_file_systems
 
 PINS = {
     "ceph.dir.pin": ["0", "999", "256", "-1", "-5", "x", "1.5", "", " 1", "99999999999", "+1"],
@@ -71,16 +70,6 @@ def top(pair: Pair, request: pytest.FixtureRequest) -> str:
     pair.call(["open", "s", f"{name}/f", os.O_CREAT | os.O_RDWR, 0o644])
     pair.call(["symlink", "x", f"{name}/l"])
     return name
-
-
-def neutral(outcome: Any) -> Any:
-    """Without the file system's name and the numbers of its pools."""
-    text = json.dumps(outcome)
-    for fs in (STOCK, OURS):
-        text = text.replace(f"{fs}.data", "FS.data")
-    for number in range(1, 9):
-        text = text.replace(f'\\"pool_id\\": {number}', '\\"pool_id\\": N')
-    return text
 
 
 def agree(pair: Pair, *calls: list[Any]) -> None:

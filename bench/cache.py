@@ -69,18 +69,25 @@ def memory(kit: Kit, files: int) -> None:
     tracemalloc.stop()
     say("memory of an inode with its dentry", used / files, "bytes")
     say("  as memory_used() has it", kit.rank.store.memory_used() / files, "bytes")
-    count = 2000
-    tracemalloc.start()
-    tree = Tree(kit, 1 << 41)
+
+
+def memory_of_directories(count: int) -> None:
+    tree = Tree(make_rank())
     for i in range(count):
-        tree.mkdir(f"/d/dir{i}")
+        tree.mkdir(f"/dir{i:06d}")
+    tree.carry_up()
     tree.commit()
-    kit.mdlog.events.clear()
+    kit = make_rank(objects=tree.kit.objecter, root=False)
+    kit.trio(kit.rank.store.load_base)
     gc.collect()
-    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.start()
+    Tree(kit).load_all()
     kit.objecter.requests.clear()
+    gc.collect()
+    used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    say("memory of a directory, empty, with all", before / count, "bytes (engine's too)")
+    say("memory of an empty directory", used / count, "bytes")
+    say("  as memory_used() has it", kit.rank.store.memory_used() / count, "bytes")
 
 
 def main() -> None:
@@ -95,6 +102,7 @@ def main() -> None:
     timed("encode a dentry", len(data), lambda: [encode_dentry(dn) for dn in dentries])
     say("load an inode into the cache", min(loading(kit, files) for _ in range(3)), "us")
     memory(kit, files)
+    memory_of_directories(files // 10)
     kit, inode = restarted(kit)
     kit.run(lambda: kit.rank.store.all_dirs(inode))
     names = [f"file{i:06d}" for i in range(files)]

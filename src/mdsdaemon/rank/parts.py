@@ -44,6 +44,7 @@ def make_parts(rank: MDSRank) -> None:
     rank.strays = StrayManager(rank)
     rank.sessions = Sessions(rank)
     rank.locker = Locker(rank)
+    rank.store.trimmer.num_caps = lambda: rank.locker.num_caps
     rank.truncator = Truncator(rank)
     rank.recovery = RecoveryQueue(rank)
     rank.server = Server(rank)

@@ -9,7 +9,6 @@ Behaviour: ceph/ceph, src/mds/Capability.h (Pacific)
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from mdsdaemon.types.client_caps import CAP_ANY_WR, CAP_FILE_RD, CAP_FILE_WR, ccap_string
@@ -93,7 +92,7 @@ class Capability:
         self.reminders = 0
         self.quota_seen = (0, 0)
         self.follows = inode.first - 1
-        self._revokes: deque[list[int]] = deque()  # [pending before, last_sent, last_issue]
+        self._revokes: list[list[int]] = []  # [pending before, last_sent, last_issue]; few if any
 
     @property
     def stale(self) -> bool:
@@ -157,7 +156,7 @@ class Capability:
             self.pending &= caps
         else:
             while self._revokes and self._revokes[0][1] < seq:
-                self._revokes.popleft()
+                del self._revokes[0]
             if self._revokes:
                 if self._revokes[0][1] == seq:
                     self._revokes[0][0] = caps
@@ -173,7 +172,7 @@ class Capability:
         """
         changed = False
         while self._revokes and self._revokes[0][2] <= issue:
-            self._revokes.popleft()
+            del self._revokes[0]
             changed = True
         if changed:
             self._sum_up()

@@ -89,7 +89,8 @@ class Mutation:
         """What is stored of the inode is about to change: its inode_t, to be changed.
 
         Args:
-            follows: the change was made after this snapshot and before the next; NOSNAP: after all.
+            follows: the change was made after this snapshot and before the next; NOSNAP: after all;
+                0: what snapshots show of the inode does not change.
         """
         if inode not in self._inodes:
             if self.rank.snaps.any_snapshots:

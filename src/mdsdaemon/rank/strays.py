@@ -329,7 +329,7 @@ class StrayManager:
         rank.counters.cache.inc("strays_enqueued")
         self._let_go(inode, dn)
         mut = Mutation(rank, "purge_stray truncate", stamp=rank.now())
-        stored = mut.inode(inode)
+        stored = mut.inode(inode, 0)
         stored.size = stored.max_size_ever = 0
         stored.truncate_size = stored.truncate_from = 0
         stored.client_ranges.clear()

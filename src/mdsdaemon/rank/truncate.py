@@ -91,7 +91,7 @@ class Truncator:
         if rank.read_only:
             return  # the segment stays: whoever comes next does it again
         mut = Mutation(rank, "truncate finish", stamp=rank.now())
-        stored = mut.inode(inode)
+        stored = mut.inode(inode, 0)
         stored.truncate_from = 0
         stored.truncate_pending = max(stored.truncate_pending - 1, 0)
         mut.blob.truncate_finish[inode.ino] = segment.seq

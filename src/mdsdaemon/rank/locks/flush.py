@@ -254,7 +254,7 @@ class CapFlush(MaxSize):
         # a new range is not even for the client before it is safe
         mut = Mutation(self.rank, "cap update", stamp=self.rank.now(), client=0 if grow else client)
         was_safe = inode.pos <= self.rank.mdlog.safe_pos
-        mut.inode(inode)
+        mut.inode(inode, msg.snap_follows)
         if dirty:
             con = session.connection
             update_fields(inode, msg, dirty, 0 if con is None else con.features)

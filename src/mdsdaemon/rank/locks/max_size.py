@@ -123,7 +123,7 @@ class MaxSize(LockTaker):
         event = EOpen(inos=[inode.ino]) if self.is_any_wanted(inode) else None
         # nobody's own change: not even the client may use a new range before it is safe
         mut = Mutation(self.rank, "check_inode_max_size", stamp=self.rank.now())
-        mut.inode(inode)
+        mut.inode(inode, 0)
         grown = self._set_ranges(inode, ranges)
         if resized:
             stored.size = stored.rstat.rbytes = new_size

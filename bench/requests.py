@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import trio
 from tests.unit.server_kit import Client, ServerKit
@@ -163,7 +163,7 @@ def measure(count: int = COUNT, profile: str = "") -> list[Row]:
         for name, one in work.items():
             if name == profile:
                 profiler = cProfile.Profile()
-                rows.append(cast("Row", profiler.runcall(one)))
+                rows.append(profiler.runcall(one))
                 pstats.Stats(profiler).sort_stats("tottime").print_stats(35)
             else:
                 rows.append(one())

@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import sys
+from typing import Any
 
 import cephfs  # type: ignore[import-not-found, unused-ignore]
 
@@ -18,17 +19,17 @@ RECENT = 100_000
 class Calls:
     """The calls by name."""
 
-    def __init__(self, conf, fs, auth_id):
+    def __init__(self, conf: str, fs: str, auth_id: str) -> None:
         self.conf, self.name, self.auth_id = conf, fs, auth_id
-        self.slots = {}
-        self.inos = {}
+        self.slots: dict[str, int] = {}
+        self.inos: dict[int, int] = {}
         self.mount()
 
-    def mount(self):
+    def mount(self) -> Any:
         self.fs = cephfs.LibCephFS(conffile=self.conf, auth_id=self.auth_id)
         self.fs.mount(filesystem_name=self.name.encode())
 
-    def remount(self):
+    def remount(self) -> Any:
         for fd in self.slots.values():
             self.fs.close(fd)
         self.slots = {}
@@ -38,55 +39,55 @@ class Calls:
 
     # open files
 
-    def open(self, slot, path, flags, mode):
+    def open(self, slot: Any, path: Any, flags: Any, mode: Any) -> Any:
         if slot in self.slots:
             self.fs.close(self.slots.pop(slot))
         self.slots[slot] = self.fs.open(path, flags, mode)
 
-    def close(self, slot):
+    def close(self, slot: Any) -> Any:
         if slot in self.slots:
             self.fs.close(self.slots.pop(slot))
 
-    def _fd(self, slot):
+    def _fd(self, slot: Any) -> Any:
         if slot not in self.slots:
             raise cephfs.OSError(9, "no such slot")
         return self.slots[slot]
 
-    def _file(self, fd):
+    def _file(self, fd: Any) -> Any:
         # libcephfs waits for ever for the capability to read what is no ordinary file
         if not stat.S_ISREG(self.fs.fstat(fd).st_mode):
             raise cephfs.OSError(22, "no ordinary file")
         return fd
 
-    def write(self, slot, data, offset):
+    def write(self, slot: Any, data: Any, offset: Any) -> Any:
         return self.fs.write(self._file(self._fd(slot)), data, offset)
 
-    def read(self, slot, offset, size):
+    def read(self, slot: Any, offset: Any, size: Any) -> Any:
         return self.fs.read(self._file(self._fd(slot)), offset, size)
 
-    def ftruncate(self, slot, size):
+    def ftruncate(self, slot: Any, size: Any) -> Any:
         self.fs.ftruncate(self._fd(slot), size)
 
-    def truncate(self, path, size):
+    def truncate(self, path: Any, size: Any) -> Any:
         # a directory that shrinks kills ceph-mds 16.2.15
         if size == 5 or not stat.S_ISDIR(self.fs.stat(path).st_mode):
             self.fs.truncate(path, size)
 
-    def fsync(self, slot):
+    def fsync(self, slot: Any) -> Any:
         self.fs.fsync(self._fd(slot), 0)
 
-    def fstat(self, slot):
+    def fstat(self, slot: Any) -> Any:
         return self.shown(self.fs.fstat(self._fd(slot)))
 
-    def flock(self, slot, operation, owner):
+    def flock(self, slot: Any, operation: Any, owner: Any) -> Any:
         self.fs.flock(self._fd(slot), operation, owner)
 
-    def fchmod(self, slot, mode):
+    def fchmod(self, slot: Any, mode: Any) -> Any:
         self.fs.fchmod(self._fd(slot), mode)
 
     # names
 
-    def listing(self, path):
+    def listing(self, path: Any) -> Any:
         handle = self.fs.opendir(path)
         found = []
         while entry := self.fs.readdir(handle):
@@ -94,42 +95,42 @@ class Calls:
         self.fs.closedir(handle)
         return sorted(found)
 
-    def make_many(self, path, first, count):
+    def make_many(self, path: Any, first: Any, count: Any) -> Any:
         for number in range(first, first + count):
             self.fs.close(self.fs.open(path + b"/f%d" % number, os.O_CREAT | os.O_WRONLY, 0o644))
 
-    def unlink_many(self, path, first, count):
+    def unlink_many(self, path: Any, first: Any, count: Any) -> Any:
         for number in range(first, first + count):
             self.fs.unlink(path + b"/f%d" % number)
 
-    def names(self, path):
+    def names(self, path: Any) -> Any:
         """(how many names, a hash of them all)."""
         names = sorted(name for name, _ in self.listing(path))
         return len(names) - 2, hash_of("\0".join(names).encode("latin-1"))
 
-    def stat(self, path):
+    def stat(self, path: Any) -> Any:
         return self.shown(self.fs.stat(path))
 
-    def lstat(self, path):
+    def lstat(self, path: Any) -> Any:
         return self.shown(self.fs.lstat(path))
 
-    def getxattr(self, path, name):
+    def getxattr(self, path: Any, name: Any) -> Any:
         return self.fs.getxattr(path, name, follow_symlink=False)
 
-    def listxattr(self, path):
+    def listxattr(self, path: Any) -> Any:
         _, names = self.fs.listxattr(path, follow_symlink=False)
         return sorted(name for name in names.decode("latin-1").split("\0") if name)
 
-    def setxattr(self, path, name, value, flags):
+    def setxattr(self, path: Any, name: Any, value: Any, flags: Any) -> Any:
         self.fs.setxattr(path, name, value, flags, follow_symlink=False)
 
-    def removexattr(self, path, name):
+    def removexattr(self, path: Any, name: Any) -> Any:
         self.fs.removexattr(path, name, follow_symlink=False)
 
-    def readlink(self, path):
+    def readlink(self, path: Any) -> Any:
         return self.fs.readlink(path, 4096)
 
-    def content(self, path):
+    def content(self, path: Any) -> Any:
         fd = self.fs.open(path, os.O_RDONLY, 0)
         try:
             parts, offset = [], 0
@@ -141,17 +142,17 @@ class Calls:
         finally:
             self.fs.close(fd)
 
-    def rename(self, old, new):
+    def rename(self, old: Any, new: Any) -> Any:
         try:
             self.fs.rename(old, new)
         finally:
             # libcephfs 16.2.15 waits for ever for names that a rename has met but not made
             self.remount()
 
-    def utimes(self, path, atime, mtime):
+    def utimes(self, path: Any, atime: Any, mtime: Any) -> Any:
         self.fs.utimes(path, (atime, mtime))
 
-    def tree(self, path="/"):
+    def tree(self, path: Any = "/") -> Any:
         """Everything below, with attributes and contents."""
         found = {}
         for name, _ in self.listing(path.encode("latin-1")):
@@ -171,7 +172,7 @@ class Calls:
 
     # results
 
-    def shown(self, value):
+    def shown(self, value: Any) -> Any:
         """What two file systems must agree on: inode numbers by the order of their first sight."""
         inode = self.inos.setdefault(value.st_ino, len(self.inos))
         is_dir = stat.S_ISDIR(value.st_mode)
@@ -189,18 +190,18 @@ class Calls:
             **({} if is_dir else times),
         }
 
-    def call(self, name, args):
+    def call(self, name: Any, args: Any) -> Any:
         function = getattr(self, name, None) or getattr(self.fs, name)
         return function(*args)
 
 
-def hash_of(data):
+def hash_of(data: Any) -> Any:
     import hashlib
 
     return [len(data), hashlib.sha256(data).hexdigest()[:16]]
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("latin-1")
     if isinstance(value, dict):
@@ -210,7 +211,7 @@ def plain(value):
     return value if isinstance(value, int | str | float | None) else None
 
 
-def main():
+def main() -> None:
     conf, fs, *rest = sys.argv[1:]
     calls = Calls(conf, fs, rest[0] if rest else "admin")
     print(json.dumps([0, "ready"]), flush=True)  # noqa: T201

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import attrs
@@ -156,7 +157,16 @@ class Client:
                 self._say(back, self.kit.rank.locker.handle_client_caps)
                 answered = True
             elif isinstance(msg, MClientLease) and msg.action == LeaseOp.REVOKE:
-                back_lease = attrs.evolve(msg, action=LeaseOp.REVOKE_ACK)
+                back_lease = MClientLease(
+                    LeaseOp.REVOKE_ACK,
+                    msg.mask,
+                    msg.ino,
+                    msg.first,
+                    msg.last,
+                    msg.seq,
+                    0,
+                    msg.dname,
+                )
                 self._say(back_lease, self.kit.rank.locker.handle_client_lease)
                 answered = True
         return answered
@@ -308,7 +318,7 @@ class ServerKit:
     """See the module."""
 
     def __init__(self, *, objects: Any = None, root: bool = True, **options: str) -> None:
-        self.kit: Kit = make_rank(objects=objects, root=root, **options)
+        self.kit: Kit = make_rank(objects=objects, root=root, **cast("Any", options))
         rank = self.rank = cast("Any", self.kit.rank)
         self.mdlog = self.kit.mdlog
         rank.optracker = OpTracker(rank.config, rank.host.wall)
@@ -336,16 +346,16 @@ class ServerKit:
         for name in path.strip("/").split("/"):
             if not name:
                 continue
-            at = self.kit.run(lambda at=at, name=name: self.rank.store.lookup(at, name))
-            if at is None or at.is_null:
+            dn = self.kit.run(partial(self.rank.store.lookup, at, name))
+            if dn is None or dn.is_null:
                 return None
-            at = at.inode or self.kit.run(lambda at=at: self.rank.store.need_remote(at))
+            at = dn.inode or self.kit.run(partial(self.rank.store.need_remote, dn))
         return at
 
     def dentry(self, path: str) -> Any:
         """The dentry at a path; None: there is none."""
         above, _, name = path.strip("/").rpartition("/")
-        return self.kit.run(lambda: self.rank.store.lookup(self.find(above), name))
+        return self.kit.run(partial(self.rank.store.lookup, self.find(above), name))
 
     def place(self, path: Any) -> FilePath:
         """A path as clients send it: one name below an inode."""

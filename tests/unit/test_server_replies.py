@@ -81,8 +81,7 @@ def test_two_clients_in_one_directory() -> None:
 @pytest.mark.parametrize("why", ["option", "number", "layout", "replay"])
 @in_trio
 def test_when_nobody_hears_before_it_is_safe(why: str) -> None:
-    options = {"mds_early_reply": "false"} if why == "option" else {}
-    kit = ServerKit(**options)
+    kit = ServerKit(mds_early_reply="false" if why == "option" else "true")
     client = kit.client(stocked=why != "number")
     unsafe(kit)
     if why == "layout":

@@ -199,10 +199,15 @@ class Fragmenter:
 
     async def _make_ready(self, inode: CInode, leaves: list[Frag]) -> bool:
         """All of it is in the cache, nothing is being read or stored, and none is new."""
+        hashed = False
         while True:
             dirs = await until_done(lambda: self._complete(inode, leaves))
             if not dirs:
                 return False
+            if not hashed:
+                hashed = True
+                await self._hash_names(dirs)
+                continue
             for directory in dirs:
                 if directory.committed is not None:
                     await directory.committed.wait()
@@ -229,6 +234,14 @@ class Fragmenter:
         for directory in dirs:
             self.rank.store.need_complete(directory)
         return dirs
+
+    async def _hash_names(self, dirs: list[CDir]) -> None:
+        """Others have their turn between: what follows at once need not do it."""
+        for dn in [dn for directory in dirs for dn in directory.all_items()]:
+            if dn.hash < 0:
+                dn.hash = self.rank.store.hash_of(dn.dir.inode, dn.name)
+                if not dn.hash & 0xFF:
+                    await trio.lowlevel.checkpoint()
 
     def _wait_loads(self, directory: CDir) -> None:
         if directory.loads:

@@ -5,6 +5,9 @@ that source for one function; the schema of a class lets each of its fields' cod
 in turn, so that a struct becomes straight-line code. Generated decoders have the shape
 ``(b: bytes, o: offset, e: end, f: features) -> (value, offset)`` and keep the invariant
 ``o <= e <= len(b)``; encoders have the shape ``(out: bytearray, x: value, f: features)``.
+
+Encoders gather values of fixed sizes (``Gen.put``), counts and lengths among them, across the
+borders of structs, and pack them in one step when something else has to be appended.
 """
 
 from __future__ import annotations
@@ -33,8 +36,12 @@ class Gen:
         self.field_name = ""
         self.lines: list[str] = []
         self.names: dict[str, Any] = {"short": short, "DecodeError": DecodeError}
+        self.within: list[Codec[Any]] = []
+        """The structs whose fields are being written, the innermost last."""
         self._depth = 1
         self._temps = 0
+        self._format = ""
+        self._values: list[str] = []
 
     def line(self, text: str) -> None:
         """Append one source line at the present depth."""
@@ -42,16 +49,60 @@ class Gen:
 
     def indent(self) -> None:
         """Open a block: the line before ended in a colon."""
+        assert not self._format, "flush() comes before the line that opens a block"
         self._depth += 1
 
     def dedent(self) -> None:
         """Close the innermost block."""
+        self.flush()
         self._depth -= 1
+
+    def put(self, fmt: str, values: list[str]) -> None:
+        """Write values of a fixed size: soon, in one step with those before and after."""
+        self._format += fmt
+        self._values += values
+
+    def flush(self) -> None:
+        """Emit the packing of what was put."""
+        if not self._format:
+            return
+        packer, values = struct_of(self._format), self._values
+        self._format, self._values = "", []
+        if all(value.isdecimal() for value in values):
+            self.line(f"out += {packer.pack(*map(int, values))!r}")
+        else:
+            self.line(f"out += {self.const(packer.pack, 'pack')}({', '.join(values)})")
+
+    def append(self, expr: str) -> None:
+        """Emit the writing of bytes of any length."""
+        self.flush()
+        self.line(f"out += {expr}")
+
+    def put_length(self) -> str:
+        """Leave room for a u32 length; the local that `set_length` wants."""
+        at, ahead = self.temp(), struct_of(self._format).size
+        self.line(f"{at} = len(out) + {ahead}" if ahead else f"{at} = len(out)")
+        self.put("I", ["0"])
+        return at
+
+    def set_length(self, at: str) -> None:
+        """Fill in how many bytes were written behind the length at ``at``."""
+        self.flush()
+        pack = self.const(_LENGTH.pack_into, "pack_length")
+        self.line(f"{pack}(out, {at}, len(out) - {at} - 4)")
 
     def temp(self) -> str:
         """A local name that no other line uses."""
         self._temps += 1
         return f"t{self._temps}"
+
+    def local(self, expr: str) -> str:
+        """A local that holds the value of ``expr``."""
+        if expr.isidentifier():
+            return expr
+        name = self.temp()
+        self.line(f"{name} = {expr}")
+        return name
 
     def const(self, obj: Any, hint: str = "k") -> str:
         """The global name under which the generated code sees ``obj``."""
@@ -72,6 +123,7 @@ class Gen:
 
     def build(self, head: str, name: str) -> Any:
         """Compile the collected lines as the function ``name`` with the parameter list ``head``."""
+        self.flush()
         source = f"def {name}({head}):\n" + "\n".join(self.lines) + "\n"
         filename = f"<mdsdaemon codec {self.type_name}.{name}>"
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
@@ -115,7 +167,7 @@ class Codec(Generic[T]):
 
     def gen_encode(self, g: Gen, expr: str) -> None:
         """Emit lines that append the value of ``expr`` to ``out``."""
-        fixed_encode(g, [(self, expr)])
+        g.put(self.fixed_out or "", self.dump(g, expr))
 
     def gen_decode_counted(self, g: Gen, count: str, target: str) -> None:
         """Emit lines that read a value whose count, the local ``count``, stood elsewhere."""
@@ -148,8 +200,8 @@ class Codec(Generic[T]):
         cached = self.__dict__.get("_encoder")
         if cached is None:
             g = Gen(type(self).__name__)
+            g.line("pass")
             self.gen_encode(g, "x")
-            g.line("return")
             cached = self.__dict__["_encoder"] = g.build("out, x, f", "encode")
         return cached  # type: ignore[no-any-return]
 
@@ -177,6 +229,9 @@ def struct_of(fmt: str) -> struct.Struct:
     return struct.Struct("<" + fmt)
 
 
+_LENGTH = struct_of("I")
+
+
 def slots_of(fmt: str) -> int:
     """How many values a format yields (each character one; counts only before ``s``)."""
     return sum(1 for ch in fmt if not ch.isdigit())
@@ -202,13 +257,3 @@ def fixed_decode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
     for target, expr in loads:
         if direct.get(expr) != target:
             g.line(f"{target} = {expr}")
-
-
-def fixed_encode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
-    """Emit one ``pack`` for a run of codecs that are written with a fixed size."""
-    fmt = "".join(codec.fixed_out or "" for codec, _ in run)
-    parts: list[str] = []
-    for codec, expr in run:
-        parts += codec.dump(g, expr)
-    if parts:
-        g.line(f"out += {g.const(struct_of(fmt).pack, 'pack')}({', '.join(parts)})")

@@ -58,6 +58,10 @@ def _items(g: Gen, item: Codec[Any], n: str, target: str) -> None:
     g.dedent()
 
 
+def _in_order(item: Codec[Any], values: str) -> str:
+    return f"sorted({values}) if len({values}) > 1 else {values}" if item.sortable else values
+
+
 class List(Codec[list[T]]):
     """std::vector and std::list: u32 count, then the items."""
 
@@ -74,13 +78,13 @@ class List(Codec[list[T]]):
         _items(g, self.item, count, target)
 
     def gen_encode(self, g: Gen, expr: str) -> None:
-        values = g.temp()
-        g.line(f"{values} = {expr}")
+        values = g.local(expr)
         self._gen_count(g, values)
         self.gen_encode_bare(g, values)
 
     def gen_encode_bare(self, g: Gen, expr: str) -> None:
         value = g.temp()
+        g.flush()
         g.line(f"for {value} in {expr}:")
         g.indent()
         g.line("pass")
@@ -88,7 +92,7 @@ class List(Codec[list[T]]):
         g.dedent()
 
     def _gen_count(self, g: Gen, values: str) -> None:
-        g.line(f"out += {g.const(struct_of('I').pack, 'pack')}(len({values}))")
+        g.put("I", [f"len({values})"])
 
     def to_plain(self, value: list[T]) -> Any:
         return [self.item.to_plain(x) for x in value]
@@ -145,11 +149,10 @@ class Set(Codec[set[T]]):
         g.line(f"{target} = set({target})")
 
     def gen_encode(self, g: Gen, expr: str) -> None:
-        order = f"sorted({expr})" if self.item.sortable else expr
-        values, value = g.temp(), g.temp()
-        g.line(f"{values} = {order}")
-        g.line(f"out += {g.const(struct_of('I').pack, 'pack')}(len({values}))")
-        g.line(f"for {value} in {values}:")
+        values, value = g.local(expr), g.temp()
+        g.put("I", [f"len({values})"])
+        g.flush()
+        g.line(f"for {value} in {_in_order(self.item, values)}:")
         g.indent()
         self.item.gen_encode(g, value)
         g.dedent()
@@ -186,11 +189,10 @@ class Map(Codec[dict[K, V]]):
         g.dedent()
 
     def gen_encode(self, g: Gen, expr: str) -> None:
-        values, key, value = g.temp(), g.temp(), g.temp()
-        g.line(f"{values} = {expr}")
-        g.line(f"out += {g.const(struct_of('I').pack, 'pack')}(len({values}))")
-        order = f"sorted({values})" if self.key.sortable else values
-        g.line(f"for {key} in {order}:")
+        values, key, value = g.local(expr), g.temp(), g.temp()
+        g.put("I", [f"len({values})"])
+        g.flush()
+        g.line(f"for {key} in {_in_order(self.key, values)}:")
         g.indent()
         g.line(f"{value} = {values}[{key}]")
         self.key.gen_encode(g, key)
@@ -223,13 +225,13 @@ class Opt(Codec[T | None]):
         g.line(f"    {target} = None")
 
     def gen_encode(self, g: Gen, expr: str) -> None:
-        value = g.temp()
-        g.line(f"{value} = {expr}")
+        value = g.local(expr)
+        g.flush()
         g.line(f"if {value} is None:")
         g.line("    out.append(0)")
         g.line("else:")
         g.indent()
-        g.line("out.append(1)")
+        g.put("B", ["1"])
         self.item.gen_encode(g, value)
         g.dedent()
 
@@ -261,8 +263,7 @@ class Tuple(Codec[tuple[A, B]]):
         return "(" + "".join(f"{x}, " for x in exprs) + ")"
 
     def dump(self, g: Gen, expr: str) -> list[str]:
-        pair = g.temp()
-        g.line(f"{pair} = {expr}")
+        pair = g.local(expr)
         return [x for i, part in enumerate(self.parts) for x in part.dump(g, f"{pair}[{i}]")]
 
     def gen_decode(self, g: Gen, target: str) -> None:
@@ -308,12 +309,9 @@ class Framed(Codec[T]):
         g.line(f"e = {outer}")
 
     def gen_encode(self, g: Gen, expr: str) -> None:
-        at = g.temp()
-        g.line(f"{at} = len(out)")
-        g.line("out += b'\\0\\0\\0\\0'")
+        at = g.put_length()
         self.item.gen_encode(g, expr)
-        pack = g.const(struct_of("I").pack_into, "pack_into")
-        g.line(f"{pack}(out, {at}, len(out) - {at} - 4)")
+        g.set_length(at)
 
     def to_plain(self, value: T) -> Any:
         return self.item.to_plain(value)
@@ -345,11 +343,11 @@ class Union(Codec[Any]):
         g.line(f"{target}, o = {found}(b, o, e, f)")
 
     def gen_encode(self, g: Gen, expr: str) -> None:
-        value, tag = g.temp(), g.temp()
-        g.line(f"{value} = {expr}")
+        value, tag = g.local(expr), g.temp()
         g.line(f"{tag} = {g.const(self.tags, 'tags')}[type({value})]")
         self.tag.gen_encode(g, tag)
         table = {number: as_codec(cls).encoder() for number, cls in self.cases.items()}
+        g.flush()
         g.line(f"{g.const(table, 'cases')}[{tag}](out, {value}, f)")
 
     def to_plain(self, value: Any) -> Any:
@@ -390,6 +388,7 @@ class Custom(Codec[T]):
         g.line(f"o = {cursor}.offset")
 
     def gen_encode(self, g: Gen, expr: str) -> None:
+        g.flush()
         g.line(f"{g.const(self.encode_fn, 'encode')}({expr}, out, f)")
 
     def to_plain(self, value: T) -> Any:

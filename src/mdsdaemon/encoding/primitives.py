@@ -76,8 +76,7 @@ class _Time(Codec[int]):
         return f"{names[0]} * {NSEC} + {names[1]}"
 
     def dump(self, g: Gen, expr: str) -> list[str]:
-        value = g.temp()
-        g.line(f"{value} = {expr}")
+        value = g.local(expr)
         return [f"{value} // {NSEC}", f"{value} % {NSEC}"]
 
 
@@ -136,13 +135,13 @@ class _Str(_Counted, Codec[str]):
         g.line(f"o += {size}")
 
     def gen_encode_bare(self, g: Gen, expr: str) -> None:
-        g.line(f"out += {expr}.encode('utf-8', 'surrogateescape')")
+        g.append(f"{expr}.encode('utf-8', 'surrogateescape')")
 
     def gen_encode(self, g: Gen, expr: str) -> None:
         raw = g.temp()
         g.line(f"{raw} = {expr}.encode('utf-8', 'surrogateescape')")
-        g.line(f"out += {g.const(struct_of('I').pack, 'pack')}(len({raw}))")
-        g.line(f"out += {raw}")
+        g.put("I", [f"len({raw})"])
+        g.append(raw)
 
     def to_plain(self, value: str) -> Any:
         # CBOR text is UTF-8: what is not goes as bytes
@@ -165,13 +164,12 @@ class _Blob(_Counted, Codec[bytes]):
         g.line(f"o += {size}")
 
     def gen_encode_bare(self, g: Gen, expr: str) -> None:
-        g.line(f"out += {expr}")
+        g.append(expr)
 
     def gen_encode(self, g: Gen, expr: str) -> None:
-        raw = g.temp()
-        g.line(f"{raw} = {expr}")
-        g.line(f"out += {g.const(struct_of('I').pack, 'pack')}(len({raw}))")
-        g.line(f"out += {raw}")
+        raw = g.local(expr)
+        g.put("I", [f"len({raw})"])
+        g.append(raw)
 
 
 class _Rest(Codec[bytes]):
@@ -182,7 +180,7 @@ class _Rest(Codec[bytes]):
         g.line("o = e")
 
     def gen_encode(self, g: Gen, expr: str) -> None:
-        g.line(f"out += {expr}")
+        g.append(expr)
 
 
 U8: Codec[int] = Scalar("B")

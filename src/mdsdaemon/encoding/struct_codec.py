@@ -20,7 +20,6 @@ from mdsdaemon.encoding.codec import (
     Encoder,
     Gen,
     fixed_decode,
-    fixed_encode,
     slots_of,
     struct_of,
 )
@@ -33,6 +32,8 @@ METADATA = "mdsdaemon.wire"
 
 _HEAD = struct_of("BBI")
 _LEN = struct_of("I")
+_INLINE_FIELDS = 16
+"""A struct of more fields is written by a function of its own, wherever it is."""
 
 EnvelopeKind = Literal["start", "version", "header", "bare"]
 
@@ -104,14 +105,15 @@ def _runs(specs: dict[str, FieldSpec], in_run: Callable[[FieldSpec], bool]) -> l
     return runs
 
 
-def _written(name: str, specs: dict[str, FieldSpec]) -> str:
+def _written(name: str, specs: dict[str, FieldSpec], value: str) -> str:
     """What generated code writes for a field: the value, or the length of what it counts."""
     other = specs[name].length_of
     if not other:
-        return f"x.{name}"
+        return f"{value}.{name}"
     # only text has another length on the wire than in Python
-    text = other in specs and specs[other].codec.counts_bytes_of_text
-    return f"len(x.{other}.encode('utf-8', 'surrogateescape'))" if text else f"len(x.{other})"
+    if other in specs and specs[other].codec.counts_bytes_of_text:
+        return f"len({value}.{other}.encode('utf-8', 'surrogateescape'))"
+    return f"len({value}.{other})"
 
 
 class WireCodec(Codec[C]):
@@ -198,8 +200,7 @@ class WireCodec(Codec[C]):
         return "".join(s.codec.fixed_out or "" for s in specs)
 
     def dump(self, g: Gen, expr: str) -> list[str]:
-        value = g.temp()
-        g.line(f"{value} = {expr}")
+        value = g.local(expr)
         parts: list[str] = []
         specs = self.specs
         if self.envelope != "bare":
@@ -372,9 +373,23 @@ class WireCodec(Codec[C]):
 
     def gen_encode(self, g: Gen, expr: str) -> None:
         if self.fixed_out is not None:
-            fixed_encode(g, [(self, expr)])
+            g.put(self.fixed_out, self.dump(g, expr))
+        elif self._may_inline and self not in g.within:
+            self._gen_struct(g, g.local(expr), *self.pick(0))
         else:
+            g.flush()
             g.line(f"{g.const(self.encoder(), 'encode')}(out, {expr}, f)")
+
+    @property
+    def _one_version(self) -> bool:
+        """Whether every value is written alike, for whatever peer."""
+        return len(self.versions) == 1 and not self.versions[0][0] and self.by_value is None
+
+    @property
+    def _may_inline(self) -> bool:
+        """Whether its fields are written by the function of whatever it is a part of."""
+        short = len(self.specs) <= _INLINE_FIELDS
+        return short and not self.keep_tail and (self.envelope == "bare" or self._one_version)
 
     def encoder(self) -> Encoder:
         cached = self.__dict__.get("_encoder")
@@ -386,62 +401,101 @@ class WireCodec(Codec[C]):
         """The function that writes the fields of struct version ``version``, without envelope."""
         body = self._encode_bodies.get(version)
         if body is None:
-            body = self._encode_bodies[version] = self._make_encode_body(version)
+            g = Gen(self.cls.__name__)
+            g.line("pass")
+            self._gen_fields(g, "x", version)
+            body = self._encode_bodies[version] = g.build("out, x, f", f"encode_v{version}")
         return body
 
-    def _make_encode_body(self, version: int) -> Encoder:
-        g = Gen(self.cls.__name__)
+    def _gen_fields(self, g: Gen, value: str, version: int) -> None:
+        """Emit the writing of the fields of the local ``value``."""
+        outer = g.type_name, g.field_name
+        g.type_name = self.cls.__name__
+        g.within.append(self)
         specs = {n: s for n, s in self.specs.items() if s.in_version(version)}
-        g.line("pass")
         for names in _runs(specs, lambda spec: spec.in_run_out):
-            spec = specs[names[0]]
             g.field_name = names[0]
-            condition = self._condition(spec, "x.", specs)
+            condition = self._condition(specs[names[0]], f"{value}.", specs)
             if condition:
+                g.flush()
                 g.line(f"if {condition}:")
                 g.indent()
-            if spec.in_run_out:
-                fixed_encode(g, [(specs[name].codec, _written(name, specs)) for name in names])
-            elif spec.counted_by:
-                spec.codec.gen_encode_bare(g, _written(names[0], specs))
-            else:
-                spec.codec.gen_encode(g, _written(names[0], specs))
+            for name in names:
+                written = _written(name, specs, value)
+                if specs[name].counted_by:
+                    specs[name].codec.gen_encode_bare(g, written)
+                else:
+                    specs[name].codec.gen_encode(g, written)
             if condition:
                 g.dedent()
-        return g.build("out, x, f", f"encode_v{version}")  # type: ignore[no-any-return]
+        g.within.pop()
+        g.type_name, g.field_name = outer
+
+    def _gen_struct(self, g: Gen, value: str, version: int, compat: int) -> None:
+        """Emit the writing of the local ``value`` as this version, with its envelope."""
+        if self.envelope == "start":
+            g.put("BB", [str(version), str(compat)])
+            at = g.put_length()
+            self._gen_fields(g, value, version)
+            g.set_length(at)
+            return
+        if self.envelope == "version":
+            g.put("B", [str(version)])
+        self._gen_fields(g, value, 0 if self.envelope == "bare" else version)
 
     def _make_encoder(self) -> Encoder:
-        make, pick = self.encode_body, self.pick
         if self.envelope == "bare":
-            return make(0)
+            return self.encode_body(0)
         if self.envelope == "header":
-            return lambda out, x, f: make(pick(f)[0])(out, x, f)
+            return self._by_features(lambda version, _: self.encode_body(version))
+        if self.by_value is not None:
+            return self._any_version
+        return self._by_features(self._struct_encoder)
+
+    def _by_features(self, make: Callable[[int, int], Encoder]) -> Encoder:
+        """The function that writes what the peer's features choose."""
+        if self._one_version:
+            return make(*self.pick(0))
+        made: dict[tuple[int, int], Encoder] = {}
+        pick = self.pick
+
+        def encode(out: bytearray, x: Any, f: int) -> None:
+            version = pick(f)
+            encoder = made.get(version)
+            if encoder is None:
+                encoder = made[version] = make(*version)
+            encoder(out, x, f)
+
+        return encode
+
+    def _struct_encoder(self, version: int, compat: int) -> Encoder:
+        g = Gen(self.cls.__name__)
+        if self.keep_tail:
+            g.line("if x.wire_tail:")
+            g.line(f"    return {g.const(self._any_version, 'any_version')}(out, x, f)")
+        self._gen_struct(g, "x", version, compat)
+        return g.build("out, x, f", f"encode_v{version}")  # type: ignore[no-any-return]
+
+    def _any_version(self, out: bytearray, x: Any, f: int) -> None:
+        """Write a value whose version depends on it."""
+        v, compat = self.pick(f)
+        if self.by_value is not None:
+            v, compat = self.by_value(x, v, compat)
+        body, tail = self.encode_body(v), b""
+        if self.keep_tail and x.wire_tail:
+            # a newer release wrote this: what it added goes back as it came
+            tail = x.wire_tail
+            v, compat = x.wire_version
+            body = self.encode_body(min(v, self.newest))
         if self.envelope == "version":
-
-            def encode_version(out: bytearray, x: Any, f: int) -> None:
-                v, _ = pick(f)
-                out.append(v)
-                make(v)(out, x, f)
-
-            return encode_version
-        pack, pack_len, keep = _HEAD.pack, _LEN.pack_into, self.keep_tail
-        newest, by_value = self.newest, self.by_value
-
-        def encode_start(out: bytearray, x: Any, f: int) -> None:
-            v, compat = pick(f) if by_value is None else by_value(x, *pick(f))
-            body, tail = make(v), b""
-            if keep and x.wire_tail:
-                # a newer release wrote this: what it added goes back as it came
-                tail = x.wire_tail
-                v, compat = x.wire_version
-                body = make(min(v, newest))
-            at = len(out)
-            out += pack(v, compat, 0)
+            out.append(v)
             body(out, x, f)
-            out += tail
-            pack_len(out, at + 2, len(out) - at - 6)
-
-        return encode_start
+            return
+        at = len(out)
+        out += _HEAD.pack(v, compat, 0)
+        body(out, x, f)
+        out += tail
+        _LEN.pack_into(out, at + 2, len(out) - at - 6)
 
     # -- plain values -----------------------------------------------------------------------
 

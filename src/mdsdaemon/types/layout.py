@@ -99,7 +99,21 @@ def _unplain(plain: Any) -> FileLayout:
     return _framed.from_plain(plain)
 
 
-FileLayout.__wire__ = Custom(_decode, _encode, 6, plain=_plain, unplain=_unplain)  # type: ignore[attr-defined]
+class _FileLayout(Custom[FileLayout]):
+    """Written within the function of what a layout is a part of."""
+
+    def gen_encode(self, g: Gen, expr: str) -> None:
+        layout = g.local(expr)
+        g.flush()
+        g.line(f"if f & {FS_FILE_LAYOUT_V2} == {FS_FILE_LAYOUT_V2}:")
+        g.indent()
+        _framed.gen_encode(g, layout)
+        g.dedent()
+        g.line("else:")
+        g.line(f"    {g.const(_encode_legacy, 'encode_legacy')}({layout}, out, f)")
+
+
+FileLayout.__wire__ = _FileLayout(_decode, _encode, 6, plain=_plain, unplain=_unplain)  # type: ignore[attr-defined]
 REGISTRY["file_layout_t"] = FileLayout
 
 LegacyFileLayout: Codec[FileLayout] = Custom(

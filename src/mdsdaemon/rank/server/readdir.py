@@ -14,7 +14,7 @@ import trio
 
 from mdsdaemon.cephx.caps import MAY_READ
 from mdsdaemon.messages.client_reply import ListingWriter
-from mdsdaemon.rank.cache.fragtree import get_leaf
+from mdsdaemon.rank.cache.fragtree import MAX_BITS, get_leaf
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access
 from mdsdaemon.rank.server.reply import dir_stat, encoding_for, inode_stat
@@ -112,6 +112,8 @@ def handle_readdir(server: Server, req: MDRequest) -> None:
         offset_hash = args.offset_hash & HASH_MASK
     flags = args.flags
     frag = Frag(args.frag)
+    if frag.bits > MAX_BITS:
+        raise FsError(errno.EINVAL, "no such fragment can be")
     leaf, offset = _leaf(diri, frag, offset, offset_hash, flags)
     directory = rank.cache.add_dir(diri, leaf)
     rank.store.need_complete(directory)

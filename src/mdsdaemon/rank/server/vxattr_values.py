@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mdsdaemon.rank.errors import FsError
+from mdsdaemon.rank.server.maps import AHEAD
 from mdsdaemon.rank.server.new_inode import default_layout, has_layout
 from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.types.stats import QuotaInfo
@@ -39,7 +40,7 @@ class NoSuchPool(Exception):
         Raises:
             MustWait: until our map is as new as the client's.
         """
-        if epoch > rank.objecter.epoch:
+        if rank.objecter.epoch < epoch <= rank.objecter.epoch + AHEAD:
             gate = rank.queue.gate()
 
             async def wait() -> None:

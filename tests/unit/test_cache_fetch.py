@@ -225,6 +225,17 @@ def test_errors_of_rados() -> None:
     assert len(kit.rank.damage) == 0
 
 
+@pytest.mark.parametrize("files", [2, 300])
+def test_an_osd_that_does_not_answer_in_time(files: int) -> None:
+    kit = stored(files)
+    inode, answers = d_of(kit), iter([errno.ETIMEDOUT, errno.ETIMEDOUT])
+    kit.objecter.fault = lambda pool, oid, op: next(answers, 0)
+    dn = kit.run(lambda: kit.rank.store.lookup(inode, "f0001"))
+    assert dn is not None
+    assert dn.inode is not None
+    assert kit.rank.write_errors == []
+
+
 def test_a_wrong_backtrace_of_a_directory_is_written_anew() -> None:
     kit = stored(2)
     right = kit.objecter.xattrs(DIR_OBJECT)["parent"]
@@ -247,3 +258,24 @@ def test_a_removed_directory_is_not_fetched() -> None:
     before = reads(kit)
     assert [one.complete for one in kit.rank.store.all_dirs(inode)] == [True]
     assert reads(kit) == before
+
+
+@pytest.mark.parametrize("files", [3, 300])
+def test_a_fragment_that_is_dropped_while_it_is_read(files: int) -> None:
+    kit = stored(files)
+    inode = d_of(kit)
+    directory = kit.rank.store.dir_for(inode, "f0001")
+    kit.objecter.hold = True
+    with pytest.raises(MustWait) as caught:
+        kit.rank.store.lookup(inode, "f0001")
+    opened: list[bool] = []
+    caught.value.gate.add(lambda: opened.append(True))
+    kit.rank.store.drop_dir(directory)
+    kit.objecter.hold = False
+    before = len(kit.rank.cache)
+    kit.settle()
+    assert opened
+    assert len(kit.rank.cache) == before
+    dn = kit.run(lambda: kit.rank.store.lookup(inode, "f0001"))
+    assert dn is not None
+    assert dn.dir is not directory

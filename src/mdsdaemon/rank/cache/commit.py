@@ -114,6 +114,7 @@ class Committer:
         """One operation after another on the same object: the OSD keeps their order."""
         gather = _Gather()
         for op in self._operations(image, new):
+            await self.rank.objecter.room()
             gather.expect()
             self.rank.objecter.submit(
                 self.rank.metadata_pool, directory.object_name, op, gather.finish

@@ -141,7 +141,16 @@ class Fetcher:
             lambda outcome: self._page_read(directory, page, outcome),
         )
 
+    def _is_alive(self, directory: CDir) -> bool:
+        """Whether it is still in the cache: it may have been dropped while it was read."""
+        inode = directory.inode
+        alive = inode.dirs.get(directory.frag) is directory
+        return alive and self.rank.cache.get_inode(inode.ino, inode.last) is inode
+
     def _page_read(self, directory: CDir, page: _Page, outcome: Result | RadosError) -> None:
+        if not self._is_alive(directory):
+            self._finished(directory)
+            return
         if isinstance(outcome, RadosError):
             self._failed(directory, outcome)
             return
@@ -208,6 +217,9 @@ class Fetcher:
     ) -> None:
         gate = self._single.pop((directory, name))
         directory.loads -= 1
+        if not self._is_alive(directory):
+            gate.open()
+            return
         try:
             if isinstance(outcome, RadosError):
                 raise outcome
@@ -215,6 +227,8 @@ class Fetcher:
         except RadosError as error:
             if error.errno in MISSING or error.errno in UNREADABLE:
                 directory.keyed = 1 << 30  # the fetch of all of it tells what is wrong
+                gate.open()
+            elif error.errno == errno.ETIMEDOUT:
                 gate.open()
             else:
                 self.rank.handle_write_error(error)
@@ -359,6 +373,8 @@ class Fetcher:
         elif error.errno in UNREADABLE:
             self.rank.services.clog.error(f"dir {directory.dirfrag} cannot be read: {error}")
             self.go_bad(directory)
+        elif error.errno == errno.ETIMEDOUT:
+            self._finished(directory)  # who waits asks again
         else:
             # fenced, or the cluster is out of reach: the daemon ends, nobody is told anything
             directory.fetching = None

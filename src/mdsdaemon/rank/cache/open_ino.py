@@ -177,6 +177,8 @@ class InoOpener:
                 self._ask(search)
             elif error.errno == errno.EIO:
                 self._end(search, errno.EIO)
+            elif error.errno == errno.ETIMEDOUT:
+                self._end(search)  # who waits asks again
             else:
                 self._searches.pop(search.ino, None)
                 self.rank.handle_write_error(error)

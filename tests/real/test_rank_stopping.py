@@ -15,7 +15,7 @@ from tests.real.rank_world import (
 )
 
 
-@pytest.mark.parametrize(("down", "up"), [("ours", "real"), ("real", "ours"), ("ours", "ours")])
+@pytest.mark.parametrize(("down", "up"), [("real", "real"), ("ours", "real"), ("real", "ours"), ("ours", "ours")])
 def test_down_and_up(osd_cluster: RealCluster, down: str, up: str) -> None:
     new_fs(osd_cluster)
     mds = give(osd_cluster, down, "a")
@@ -37,5 +37,11 @@ def test_down_and_up(osd_cluster: RealCluster, down: str, up: str) -> None:
     mds.wait_state("up:active", 40)
     assert differences(before, tree(osd_cluster)) == []
     fill(osd_cluster, "more")
+    if up == "real":
+        # ceph-mds may load the root before its snapshot client knows of any snapshot number, and
+        # calls dentries corrupt that are not; those that it made itself, too
+        for damage in mds.asok("damage ls"):
+            assert (damage["damage_type"], damage["ino"]) == ("dentry", 1)
+            mds.cluster.tell("b", "damage rm", damage_id=damage["id"])
     assert scrub(osd_cluster) == []
     assert cluster_log(osd_cluster) == []

@@ -1,0 +1,128 @@
+"""A rank in a whole cluster on virtual time: made, failed, followed, stopped, begun anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.trio.rank_cluster import (
+    ask,
+    holder,
+    is_active,
+    make,
+    names,
+    rank_of,
+    remove_object,
+    serving,
+    until,
+)
+from trio.testing import MockClock
+
+from mdsdaemon.maps.mds_states import State
+from mdsdaemon.net.memory_network import MemoryNetwork
+
+
+async def fs_map(cluster: Any) -> dict[str, Any]:
+    import json
+
+    dump = json.loads((await cluster.command("fs dump", format="json")).outb)
+    (fs,) = dump["filesystems"]
+    mdsmap: dict[str, Any] = fs["mdsmap"]
+    return mdsmap
+
+
+async def test_created_and_failed_over(autojump_clock: MockClock) -> None:
+    async with serving() as (cluster, mds):
+        status = await ask(mds, "status")
+        assert (status["state"], status["fs_name"], status["whoami"]) == ("up:active", "cephfs", 0)
+        assert status["osdmap_epoch_barrier"] > 0
+        await make(rank_of(mds), "one")
+        for number in range(3):
+            gid = mds.gid
+            await cluster.command("mds fail", role_or_gid="cephfs:0")
+            mds = await holder(cluster, not_gid=gid)
+            await make(rank_of(mds), f"life{number}")
+        assert await names(rank_of(mds)) == ["life0", "life1", "life2", "one"]
+        root = rank_of(mds).cache.root
+        assert root is not None
+        assert root.inode.dirstat.nsubdirs == 4
+
+
+async def test_a_standby_takes_over(autojump_clock: MockClock) -> None:
+    async with serving(mds=2) as (cluster, first):
+        await make(rank_of(first), "kept")
+        await cluster.mds.kill(first.name)
+        second = await holder(cluster)
+        assert second is not first
+        assert await names(rank_of(second)) == ["kept"]
+
+
+async def test_standby_replay_is_warm(autojump_clock: MockClock) -> None:
+    async with serving(mds=2) as (cluster, first):
+        await cluster.command("fs set", fs_name="cephfs", var="allow_standby_replay", val="true")
+        (other,) = [cluster.mds[name] for name in cluster.mds if cluster.mds[name] is not first]
+        await until(lambda: other.state == State.STANDBY_REPLAY)
+        for number in range(5):
+            await make(rank_of(first), f"d{number}")
+        follower = rank_of(other)
+        await until(lambda: len(follower.cache.root.dirs) and follower.mdlog.num_events > 5)
+        status = await ask(other, "status")
+        assert status["replay_status"]["num_segments"] >= 1
+        assert (await other.command('{"prefix": "session evict"}')).r == -11
+        gid = first.gid
+        await cluster.mds.kill(first.name)
+        await cluster.command("mds fail", role_or_gid="cephfs:0")
+        await until(lambda: is_active(other))
+        assert rank_of(other) is follower, "the same object, with all that it had read"
+        assert other.gid != gid
+        assert await names(follower) == [f"d{number}" for number in range(5)]
+
+
+async def test_down_and_up_again(autojump_clock: MockClock) -> None:
+    async with serving() as (cluster, mds):
+        rank = rank_of(mds)
+        await make(rank, "kept")
+        gid = mds.gid
+        await cluster.command("fs set", fs_name="cephfs", var="down", val="true")
+        await until(lambda: mds.lives == 2)
+        assert rank.is_stopped() or rank.state == State.STOPPING
+        assert rank.mdlog.capped
+        assert (await fs_map(cluster))["up"] == {}
+        await cluster.command("fs set", fs_name="cephfs", var="down", val="false")
+        again = await holder(cluster, not_gid=gid)
+        assert rank_of(again).work.before == State.STARTING
+        assert await names(rank_of(again)) == ["kept"]
+        await make(rank_of(again), "more")
+        assert len(rank_of(again).mdlog.segments) >= 1
+
+
+async def test_a_lost_table_is_damage(autojump_clock: MockClock) -> None:
+    """The rank says so, nobody gets it any more; repaired (here: still lost), it says so again."""
+    async with serving() as (cluster, mds):
+        remove_object(cluster, "mds0_inotable")
+        await cluster.command("mds fail", role_or_gid="cephfs:0")
+        with_damage: dict[str, Any] = {}
+        await until(lambda: mds.lives >= 3)
+        with_damage = await fs_map(cluster)
+        assert with_damage["damaged"] == [0]
+        assert with_damage["up"] == {}
+        await cluster.command("mds repaired", role="cephfs:0")
+        lives = mds.lives
+        await until(lambda: mds.lives > lives)
+        assert (await fs_map(cluster))["damaged"] == [0]
+
+
+async def test_out_of_touch_with_the_monitors(autojump_clock: MockClock) -> None:
+    """No upkeep, no messages; who was replaced meanwhile begins anew and changes nothing."""
+    network = MemoryNetwork(seed=3)
+    async with serving(network, mds=2) as (cluster, first):
+        old = rank_of(first)
+        await make(old, "kept")
+        mine = first.daemon.messenger.my_addrs.addrs[0].host
+        monitor = cluster.mon_addrs.addrs[0].host
+        network.partition([mine], [monitor])
+        second = await holder(cluster, not_gid=first.gid)
+        assert old.services.beacon.is_laggy()
+        await make(rank_of(second), "new")
+        network.heal()
+        await until(lambda: first.lives == 2)
+        assert await names(rank_of(second)) == ["kept", "new"]

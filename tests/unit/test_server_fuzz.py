@@ -53,7 +53,7 @@ class Fuzz:
 
     def ino(self) -> int:
         r = self.random
-        known = list(self.kit.rank.cache.inodes)
+        known: list[int] = list(self.kit.rank.cache.inodes)
         return r.choice([1, 1, *r.sample(known, min(4, len(known))), 0, 2, 3, 0x100, 0x200, 0x600,
                          2**40 - 1, 2**63, 2**64 - 1, r.randrange(2**41)])  # fmt: skip
 

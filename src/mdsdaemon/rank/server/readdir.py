@@ -165,6 +165,7 @@ def handle_readdir(server: Server, req: MDRequest) -> None:
 
     reply_flags = 0
     if end:
+        directory.listing = None  # whoever lists it next can sort it again
         reply_flags = READDIR_FRAG_END
         if start:
             reply_flags |= READDIR_FRAG_COMPLETE

@@ -90,10 +90,10 @@ class Server:
         Those are the ones that the client had an unsafe reply to, and retries of completed ones.
         """
         if msg.is_replay or msg.is_async:
-            if msg.ino and session.have_completed_request(msg.tid) is None:
-                if msg.ino in session.free_prealloc_inos:
-                    session.free_prealloc_inos.erase(msg.ino)
-                    session.delegated_inos.insert(msg.ino)
+            free = session.free_prealloc_inos
+            if msg.ino in free and session.have_completed_request(msg.tid) is None:
+                free.erase(msg.ino)
+                session.delegated_inos.insert(msg.ino)
             return True
         if msg.retry_attempt:
             # older than the client's claim of its capabilities: it gives nothing back

@@ -27,7 +27,7 @@ WRITER = Path(__file__).parent / "tree_writer.py"
 
 
 @asynccontextmanager
-async def a_rank(cluster: RealCluster, fs: str, **options: str) -> AsyncIterator[Kit]:
+async def a_rank(cluster: RealCluster, fs: str, **options: Any) -> AsyncIterator[Kit]:
     """A rank of our own on the file system's pools; it holds no rank in the map."""
     async with objecter(cluster) as client:
         names = (f"{fs}.meta", f"{fs}.data", f"{fs}.extra")
@@ -57,7 +57,7 @@ async def loaded(cluster: RealCluster, fs: str) -> AsyncIterator[Kit]:
         for base in (1, 0x100):
             await load_all(kit, kit.rank.cache.inodes[base])
         assert kit.rank.damage.dump() == []
-        assert not [text for level, text in kit.rank.services.clog.said if level != "info"]
+        assert not [text for level, text in kit.said if level != "info"]
         yield kit
 
 

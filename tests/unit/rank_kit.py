@@ -205,6 +205,11 @@ class Kit:
         assert root is not None, "there is no root: make_rank(root=True), or load it"
         return root
 
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        """What went to the cluster log: (level, text)."""
+        return cast("ClusterLog", self.rank.services.clog).said
+
     def settle(self) -> None:
         """Run all that is due, outcomes of requests too, until nothing is left (if not held)."""
         while True:
@@ -274,7 +279,7 @@ def make_rank(
     real: Any = None,
     pools: tuple[int, ...] = (METADATA_POOL, DATA_POOL, OTHER_POOL),
     root: bool = True,
-    **options: str,
+    **options: Any,
 ) -> Kit:
     """A rank.
 

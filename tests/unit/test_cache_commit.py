@@ -21,7 +21,7 @@ from mdsdaemon.types.stats import FNode
 D_OBJECT = f"{FIRST_INO:x}.00000000"
 
 
-def a_tree(**options: str) -> Tree:
+def a_tree(**options: Any) -> Tree:
     tree = Tree(make_rank(**options))
     tree.commit()
     tree.mkdir("/d")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 import pytest
 from tests.unit.rank_kit import METADATA_POOL, Kit, make_rank
@@ -17,7 +18,7 @@ from mdsdaemon.rank.waiting import MustWait
 DIR_OBJECT = f"{FIRST_INO:x}.00000000"
 
 
-def stored(files: int, **options: str) -> Kit:
+def stored(files: int, **options: Any) -> Kit:
     """A rank that knows nothing but the base inodes; /d has this many files."""
     tree = Tree(make_rank())
     tree.mkdir("/d")
@@ -28,7 +29,7 @@ def stored(files: int, **options: str) -> Kit:
     return restarted(tree.kit, **options)
 
 
-def restarted(kit: Kit, **options: str) -> Kit:
+def restarted(kit: Kit, **options: Any) -> Kit:
     kit = make_rank(objects=kit.objecter, root=False, **options)
     kit.trio(kit.rank.store.load_base)
     return kit
@@ -190,7 +191,7 @@ def test_an_inode_in_two_places() -> None:
     set_value(kit, "again_head", values["f0001_head"])
     assert sorted(whole(kit).items) == ["again", "f0000"]
     assert [one["dname"] for one in kit.rank.damage.dump()] == ["f0001"]
-    assert "dup inode" in kit.rank.services.clog.said[0][1]
+    assert "dup inode" in kit.said[0][1]
 
 
 @pytest.mark.parametrize("ino", [0x100, 0x600, 1])
@@ -241,9 +242,7 @@ def test_a_wrong_backtrace_of_a_directory_is_written_anew() -> None:
     right = kit.objecter.xattrs(DIR_OBJECT)["parent"]
     kit.objecter.do(METADATA_POOL, DIR_OBJECT, ObjectOperation().setxattr("parent", right[:-1]))
     inode = whole(kit).inode
-    assert kit.rank.services.clog.said == [
-        ("error", f"bad backtrace on directory inode 0x{FIRST_INO:x}")
-    ]
+    assert kit.said == [("error", f"bad backtrace on directory inode 0x{FIRST_INO:x}")]
     assert inode.backtrace_segment is not None
     Tree(kit).commit()
     assert kit.objecter.xattrs(DIR_OBJECT)["parent"] == right

@@ -24,7 +24,7 @@ from mdsdaemon.types.metablob import EMetaBlob
 from mdsdaemon.types.osd_op import Op
 
 
-def a_tree(files: int = 40, **options: str) -> Tree:
+def a_tree(files: int = 40, **options: Any) -> Tree:
     tree = Tree(make_rank(**options))
     tree.commit()
     tree.mkdir("/d")

@@ -207,7 +207,7 @@ class Changes(RuleBasedStateMachine):
         if hasattr(self, "tree"):
             kit = self.tree.kit
             assert kit.rank.damage.dump() == []
-            assert kit.rank.services.clog.said == []
+            assert kit.said == []
 
     def teardown(self) -> None:
         if not hasattr(self, "tree"):

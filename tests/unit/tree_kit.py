@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from tests.unit.rank_kit import DATA_POOL, Kit
@@ -53,11 +54,11 @@ class Tree:
         """The inode at a path; KeyError: nothing is there."""
         inode = self.kit.root
         for name in path.strip("/").split("/") if path.strip("/") else []:
-            dn = self.kit.run(lambda name=name, at=inode: self.rank.store.lookup(at, name))
+            dn = self.kit.run(partial(self.rank.store.lookup, inode, name))
             if dn is None or dn.is_null:
                 raise KeyError(path)
             if dn.inode is None:
-                inode = self.kit.run(lambda dn=dn: self.rank.store.need_remote(dn))
+                inode = self.kit.run(partial(self.rank.store.need_remote, dn))
             else:
                 inode = dn.inode
         return inode
@@ -198,7 +199,7 @@ class Tree:
         waiting = [one for one in (self.rank.cache.root, self.rank.cache.mydir) if one is not None]
         while waiting:
             inode = waiting.pop()
-            for directory in self.kit.run(lambda at=inode: self.rank.store.all_dirs(at)):
+            for directory in self.kit.run(partial(self.rank.store.all_dirs, inode)):
                 inodes = [dn.inode for dn in directory.items.values()]
                 waiting += [one for one in inodes if one is not None and one.is_dir]
 

@@ -29,7 +29,7 @@ ACCEPTED = [
     Accepted("dump loads", ".*", "a rank that is alone does not balance: it measures no loads"),
     Accepted("perf (dump|schema)", "/(AsyncMessenger|finisher|throttle|mempool|cct|objecter).*",
              "compared elsewhere, or threads that we do not have"),
-    Accepted("session ls", ".*/(completed_requests|delegated_inos|prealloc_inos)/.*",
+    Accepted("(session|client) ls", ".*/(completed_requests|delegated_inos|prealloc_inos)/.*",
              "what is under way at this moment"),
     Accepted("dump_historic_ops.*", "/ops.*", "which requests were the last"),
 ]  # fmt: skip

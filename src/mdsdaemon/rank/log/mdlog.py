@@ -106,7 +106,7 @@ class MDLog:
         self.safe_pos = journal.safe_pos
         await journal.write_head()
         await save_pointer(rank.objecter, pool, rank.whoami, JournalPointer(front=ino))
-        self._prepare_segment()
+        self.prepare_new_segment()
 
     async def open(self, *, follow: bool = False) -> None:
         """Find the journal and its end, for `replay`.
@@ -204,11 +204,12 @@ class MDLog:
 
     def start_new_segment(self) -> LogSegment:
         """Begin a segment with the map of what is ours."""
-        segment = self._prepare_segment()
+        segment = self.prepare_new_segment()
         self.journal_subtree_map()
         return segment
 
-    def _prepare_segment(self) -> LogSegment:
+    def prepare_new_segment(self) -> LogSegment:
+        """Begin a segment whose map is journaled later, before any other event."""
         self._segment_due = False
         seq = self.event_seq + 1
         segment = LogSegment(seq, self.write_pos, self.write_pos)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -12,7 +13,7 @@ from mdsdaemon.messages.cmdparse import CmdMap
 from mdsdaemon.messages.formatter import Reply
 from mdsdaemon.messages.mds import MClientSession, SessionOp
 from mdsdaemon.rank.interface import Rank, RankServices
-from mdsdaemon.rank.session import Session, SessionMap
+from mdsdaemon.rank.session import Session
 from mdsdaemon.types.entity import MDS, PeerName
 from mdsdaemon.types.health import HealthStatus, MDSHealthMetric, MDSHealthType
 
@@ -21,6 +22,30 @@ if TYPE_CHECKING:
     from mdsdaemon.messages.base import Message
 
 NOT_SERVING = "this rank of the tests serves nothing"
+
+
+class SessionMap:
+    """The sessions that clients have asked a rank to open, by name (client.GLOBALID)."""
+
+    __slots__ = ("_by_name",)
+
+    def __init__(self) -> None:
+        self._by_name: dict[PeerName, Session] = {}
+
+    def get_session(self, name: PeerName) -> Session | None:
+        return self._by_name.get(name)
+
+    def add_session(self, session: Session) -> None:
+        self._by_name[session.name] = session
+
+    def remove_session(self, session: Session) -> None:
+        self._by_name.pop(session.name, None)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._by_name.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_name)
 
 
 class MinimalRank(Rank):

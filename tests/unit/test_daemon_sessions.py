@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from attrs import define, field
+from tests.minimal_rank import SessionMap
 
 from mdsdaemon.cephx.plug import AuthCapsInfo, PeerIdentity
 from mdsdaemon.daemon import sessions
 from mdsdaemon.encoding import Str, encode
 from mdsdaemon.messages.mds import MClientSession
-from mdsdaemon.rank.session import MAX_PREOPEN, Session, SessionMap, SessionState
+from mdsdaemon.rank.session import MAX_PREOPEN, Session, SessionState
 from mdsdaemon.types.entity import CLIENT, EntityAddrVec, EntityName, PeerName
 
 LOG = logging.getLogger("test.sessions")
@@ -29,7 +30,7 @@ class Con:
     peer_identity: PeerIdentity | None
     peer_type: int = CLIENT
     peer_global_id: int = 4123
-    peer_addrs: EntityAddrVec = EntityAddrVec.parse("127.0.0.1:0/5")
+    peer_addrs: EntityAddrVec = field(factory=lambda: EntityAddrVec.parse("127.0.0.1:0/5"))
     session: Any = None
     down: bool = False
     sent: list[Any] = field(factory=list)

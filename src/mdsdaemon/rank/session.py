@@ -11,32 +11,24 @@ Behaviour: ceph/ceph, src/mds/SessionMap.h, src/mds/MDSDaemon.cc, ms_handle_acce
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
 from mdsdaemon.cephx.caps import MDSAuthCaps
-from mdsdaemon.messages.client_caps import MClientCaps, MClientLease
-from mdsdaemon.messages.client_misc import MClientQuota, MClientSnap
 from mdsdaemon.rank.sessions.access import check_access
 from mdsdaemon.rank.sessions.loads import SessionLoads
+from mdsdaemon.rank.sessions.outbox import MAX_PREOPEN, Outbox
 from mdsdaemon.rank.tables.intervals import Intervals
-from mdsdaemon.types.entity import EntityAddr, EntityAddrVec, EntityInst, PeerName
+from mdsdaemon.types.entity import EntityAddr, EntityAddrVec, EntityInst
 from mdsdaemon.types.session import SessionInfo
 
 if TYPE_CHECKING:
-    from mdsdaemon.messages.base import Message
     from mdsdaemon.net.connection import Connection
     from mdsdaemon.rank.cache.inode import CInode
-    from mdsdaemon.rank.core import RankCore
 
-PUSHED = (MClientCaps, MClientLease, MClientSnap, MClientQuota)
-"""What both ends count: a client's wish to close the session tells whether it has got all."""
-MAX_PREOPEN = 1024
-"""Messages kept for a client that has no connection; a longer queue drops its oldest."""
+__all__ = ["MAX_PREOPEN", "Session", "SessionState"]
 
 
 class SessionState(IntEnum):
@@ -51,14 +43,13 @@ class SessionState(IntEnum):
 
 
 @define(eq=False)
-class Session:
+class Session(Outbox):
     """One client: what it may do, what it has, and where it can be reached.
 
     Attributes:
         name: `name.num` is its global id.
         state_seq: counts the changes of `state`.
         info: what is stored of it; its prealloc_inos only once it is written (see `stored`).
-        rank: the rank whose session it is, once it has asked one to open it.
         priv: for the rank's own use.
         prealloc_inos: inode numbers that belong to the client; of them free_prealloc_inos are not
             used yet and delegated_inos were handed to the client for creating on its own.
@@ -74,15 +65,11 @@ class Session:
         reclaiming_from: the session of a dead client that it takes over.
     """
 
-    name: PeerName
-    connection: Connection | None = None
     state: SessionState = SessionState.CLOSED
     state_seq: int = 0
     auth_caps: MDSAuthCaps = field(factory=MDSAuthCaps)
     info: SessionInfo = field(init=False)
-    preopen_out_queue: deque[Message] = field(factory=lambda: deque(maxlen=MAX_PREOPEN), repr=False)
     priv: Any = field(default=None, repr=False)
-    rank: RankCore | None = field(default=None, repr=False)
 
     prealloc_inos: Intervals = field(factory=Intervals, repr=False)
     free_prealloc_inos: Intervals = field(factory=Intervals, repr=False)
@@ -96,7 +83,6 @@ class Session:
     last_seen: float = 0.0
     birth_time: float = 0.0
     cap_gen: int = 0
-    cap_push_seq: int = 0
     lease_seq: int = 0
     requests_dirty: bool = False
     last_trim_requests_tid: int = 0
@@ -105,8 +91,6 @@ class Session:
     num_trim_flushes_warnings: int = 0
     reconnecting: bool = False
     reclaiming_from: Session | None = field(default=None, repr=False)
-    _held: deque[tuple[int, Message]] = field(factory=deque, init=False, repr=False)
-    _flushes: dict[int, list[Callable[[], None]]] = field(factory=dict, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.info = SessionInfo(inst=EntityInst(self.name, EntityAddr()))
@@ -210,64 +194,6 @@ class Session:
         addrs = getattr(con, "peer_addrs", None)
         if addrs:
             self.info.inst = EntityInst(self.name, addrs.addrs[0])
-
-    def send(self, msg: Message, after: int = 0) -> None:
-        """Send in order; keep the message until the client is connected, if it is not.
-
-        Args:
-            after: not before the journal is safe up to there: for what shows a state that the
-                client may not know of yet. All that is sent later stays behind it.
-        """
-        rank = self.rank
-        if self._held or (after and rank is not None and after > rank.mdlog.safe_pos):
-            self._held.append((after, msg))
-            if len(self._held) == 1:
-                self._wait()
-            return
-        self._transmit(msg)
-
-    def send_when_safe(self, msg: Message, end: int) -> None:
-        """Send once the journal is safe up to there; others need not stay behind it.
-
-        For the client's own acknowledgements: a safe reply, the acknowledgement of a flush.
-        """
-        rank = self.rank
-        if rank is None or end <= rank.mdlog.safe_pos:
-            self.send(msg)
-        else:
-            rank.mdlog.when_safe(end, lambda: None if self.is_closed() else self.send(msg))
-
-    def _transmit(self, msg: Message) -> None:
-        if isinstance(msg, PUSHED):
-            self.cap_push_seq += 1
-        if self.connection is None:
-            self.preopen_out_queue.append(msg)
-        else:
-            self.connection.send_message(msg)
-
-    @property
-    def held(self) -> int:
-        """How many messages wait for the journal."""
-        return len(self._held)
-
-    def drop_held(self) -> None:
-        """The client shall not get what waits for the journal."""
-        self._held.clear()
-
-    def _wait(self) -> None:
-        assert self.rank is not None
-        self.rank.mdlog.when_safe(self._held[0][0], self._release)
-
-    def _release(self) -> None:
-        held, rank = self._held, self.rank
-        if rank is None:
-            held.clear()
-            return
-        safe = rank.mdlog.safe_pos
-        while held and held[0][0] <= safe:
-            self._transmit(held.popleft()[1])
-        if held:
-            self._wait()
 
     # -- what it may do ----------------------------------------------------------------------
 
@@ -381,42 +307,3 @@ class Session:
         """The client gave capabilities back."""
         self.loads.recall_caps.hit(-count)
         self.loads.release_caps.hit(count)
-
-    def wait_for_flush(self, callback: Callable[[], None]) -> int:
-        """Call when the client has got all that it was sent; the number for a FLUSHMSG."""
-        self._flushes.setdefault(self.cap_push_seq, []).append(callback)
-        return self.cap_push_seq
-
-    def is_any_flush_waiter(self) -> bool:
-        return bool(self._flushes)
-
-    def finish_flush(self, seq: int) -> list[Callable[[], None]]:
-        """The client has got what was sent up to `seq`: whom to call."""
-        done: list[Callable[[], None]] = []
-        for at in sorted(at for at in self._flushes if at <= seq):
-            done += self._flushes.pop(at)
-        return done
-
-
-class SessionMap:
-    """The sessions that clients have asked a rank to open, by name (client.GLOBALID)."""
-
-    __slots__ = ("_by_name",)
-
-    def __init__(self) -> None:
-        self._by_name: dict[PeerName, Session] = {}
-
-    def get_session(self, name: PeerName) -> Session | None:
-        return self._by_name.get(name)
-
-    def add_session(self, session: Session) -> None:
-        self._by_name[session.name] = session
-
-    def remove_session(self, session: Session) -> None:
-        self._by_name.pop(session.name, None)
-
-    def __iter__(self) -> Iterator[Session]:
-        return iter(list(self._by_name.values()))
-
-    def __len__(self) -> int:
-        return len(self._by_name)

@@ -14,15 +14,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mdsdaemon.clients.journaler_extents import object_name
-from mdsdaemon.clients.objecter_errors import RadosError
-from mdsdaemon.clients.objecter_ops import ObjectOperation
 from mdsdaemon.rank.cache.inode import NUM_STRAY, STRAY, CInode
 from mdsdaemon.rank.mutation import Mutation
 from mdsdaemon.rank.snap import nodes
-from mdsdaemon.rank.tables.purge_items import Execution, ObjectWork
+from mdsdaemon.rank.tables.purge_inos import purge_numbers
 from mdsdaemon.rank.waiting import MustWait, until_done
-from mdsdaemon.types.journal import EPurged
 from mdsdaemon.types.journal_store import PurgeAction, PurgeItem
 from mdsdaemon.types.osd import NOSNAP
 
@@ -30,11 +26,9 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.cache.dentry import CDentry
     from mdsdaemon.rank.cache.dir import CDir
     from mdsdaemon.rank.core import RankCore
-    from mdsdaemon.rank.log.segment import LogSegment
 
 AHEAD = 3
 """The stray directory so many places ahead is split or merged before its turn comes."""
-PURGES_AT_ONCE = 10
 
 
 class StrayManager:
@@ -117,7 +111,7 @@ class StrayManager:
             rank.purge_queue.activate()
             for segment in list(rank.mdlog.segments.values()):
                 if segment.purging:
-                    self.purge_inodes(_intervals(segment.purging), segment)
+                    purge_numbers(rank, segment.purging, segment)
         for inode in self._stray_dirs():
             await self._scan(inode)
 
@@ -367,36 +361,6 @@ class StrayManager:
         self._removed += 1
         rank.counters.cache.inc("strays_reintegrated")
 
-    # -- inode numbers of sessions that ended --------------------------------------------------
-
-    def purge_inodes(self, inos: dict[int, int], segment: LogSegment) -> None:
-        """Delete what a client may have written to with numbers that no inode got; free them."""
-        numbers = [ino for start, length in inos.items() for ino in range(start, start + length)]
-        rank = self.rank
-        pool = rank.default_data_pool
-        work = (
-            ObjectWork(pool, object_name(ino, 0), ObjectOperation().remove()) for ino in numbers
-        )
-
-        def done(error: RadosError | None) -> None:
-            if error is not None:
-                rank.handle_write_error(error)
-                return
-            if rank.read_only:
-                return
-            version = rank.inotable.release(inos)
-            at = rank.mdlog.begin()
-            end = rank.mdlog.submit(EPurged(inos=inos, inotablev=version, seq=segment.seq))
-            at.note_table("inotable", version)
-            rank.mdlog.when_safe(end, gone)
-            rank.mdlog.flush()
-
-        def gone() -> None:
-            segment.purging.difference_update(numbers)
-            segment.done()
-
-        Execution(rank, iter(work), PURGES_AT_ONCE, done).start()
-
     # -- counters ----------------------------------------------------------------------------
 
     def _count(self) -> None:
@@ -409,16 +373,3 @@ class StrayManager:
         missing = created - counters.get("strays_created")
         if missing > 0:
             counters.inc("strays_created", missing)
-
-
-def _intervals(numbers: set[int]) -> dict[int, int]:
-    made: dict[int, int] = {}
-    start = last = -2
-    for number in sorted(numbers):
-        if number == last + 1:
-            made[start] += 1
-        else:
-            start = number
-            made[start] = 1
-        last = number
-    return made

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.client_session import MClientSession
 from mdsdaemon.rank.session import Session, SessionState
+from mdsdaemon.rank.tables.purge_inos import purge_numbers
 from mdsdaemon.types.client_ops import SessionOp
 from mdsdaemon.types.journal import ESession
 
@@ -86,11 +87,11 @@ class Closing:
         )
         segment = rank.mdlog.begin()
         end = self.sessions.submit(event)
-        for start, length in purge.items():
-            segment.purging.update(range(start, start + length))
+        lost = [ino for start, length in purge.items() for ino in range(start, start + length)]
+        segment.purging.update(lost)
 
         def logged() -> None:
-            self._logged(session, seq, purge, segment)
+            self._logged(session, seq, lost, segment)
             if on_safe is not None:
                 on_safe()
 
@@ -99,12 +100,10 @@ class Closing:
         self.sessions.finish_flush(session, session.cap_push_seq)
         rank.mdlog.flush()
 
-    def _logged(
-        self, session: Session, seq: int, purge: dict[int, int], segment: LogSegment
-    ) -> None:
+    def _logged(self, session: Session, seq: int, lost: list[int], segment: LogSegment) -> None:
         rank = self.rank
-        if purge and rank.state in PURGING_STATES:
-            rank.strays.purge_inodes(purge, segment)
+        if lost and rank.state in PURGING_STATES:
+            purge_numbers(rank, lost, segment)
         if session.state_seq != seq:
             rank.log.debug("%s was opened anew before it was closed", session)
             return

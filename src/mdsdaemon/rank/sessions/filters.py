@@ -84,6 +84,8 @@ class SessionFilter:
 
 
 def _number(text: str, error: str) -> int:
-    if not _NUMBER.fullmatch(text) or not -(1 << 63) <= int(text) < 1 << 63:
+    if not _NUMBER.fullmatch(text):
         raise FilterError(error)
+    if not -(1 << 63) <= int(text) < 1 << 63:
+        raise FilterError(f"The option value '{text}' seems to be invalid")
     return int(text)

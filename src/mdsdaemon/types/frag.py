@@ -61,15 +61,23 @@ class FragTree:
     splits: dict[Frag, int] = field(Map(Frag, S32), factory=dict)
 
 
-@wire(ceph="dirfrag_t", order=True, hash=True, frozen=True)
+@wire(ceph="dirfrag_t", hash=True, frozen=True)
 class DirFrag:
     """dirfrag_t: a fragment of a directory, ``ino.frag``."""
 
     ino: int = field(U64, default=0)
     frag: Frag = field(Frag, factory=Frag)
 
+    def __lt__(self, other: "DirFrag") -> bool:
+        if self.ino != other.ino:
+            return self.ino < other.ino
+        return self.frag < other.frag
+
     def __str__(self) -> str:
         return f"0x{self.ino:x}" if not self.frag.enc else f"0x{self.ino:x}.{self.frag}"
+
+
+wire_codec(DirFrag).sortable = True
 
 
 @wire()

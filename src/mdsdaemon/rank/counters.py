@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.core import RankCore
 
 
+STRAY_DIRS = 12
+"""Inodes that never leave the cache: root, mdsdir, the directories of strays."""
+
+
 class RankCounters:
     """All groups of one rank."""
 
@@ -31,6 +35,7 @@ class RankCounters:
         self.sessions = make_group("mds_sessions", tables.MDS_SESSIONS)
         self.purge_queue = make_group("purge_queue", tables.PURGE_QUEUE)
         self.oft = make_group("oft", tables.OPEN_FILES)
+        self.traverse, self.traverse_hit = self.mds["traverse"], self.mds["traverse_hit"]
         self._registered: list[PerfCounters] = []
 
     def register(self) -> None:
@@ -68,10 +73,18 @@ class RankCounters:
             mds.set("root_rfiles", root.inode.rstat.rfiles)
             mds.set("root_rbytes", root.inode.rstat.rbytes)
             mds.set("root_rsnaps", root.inode.rstat.rsnaps)
-        mem.set("ino", inodes)
-        mem.set("dn", cache.num_dentries)
-        mem.set("dir", cache.num_dirs)
-        mem.set("cap", locker.num_caps)
+        for name, now, ever in (
+            ("ino", inodes, cache.inodes_added),
+            ("dn", cache.num_dentries, cache.dentries_added),
+            ("dir", cache.num_dirs, cache.dirs_added),
+            ("cap", locker.num_caps, locker.caps_added),
+        ):
+            mem.set(name, now)
+            mem[f"{name}+"].value = ever
+            mem[f"{name}-"].value = ever - now
+        mds.set("inodes_pinned", locker.num_inodes_with_caps + STRAY_DIRS)
+        mds.set("inodes_bottom", inodes)
+        mds.set("inodes_expired", rank.store.trimmer.trimmed)
         rss = resident_kib()
         mem.set("rss", rss)
         mem.set("heap", rss)

@@ -30,6 +30,7 @@ class MDCache:
         snap_inodes: of snapshots, by (number, last).
         snap_lasts: by number, the `last` of those, in order.
         num_dentries, num_dirs: how many dentries and fragments there are.
+        inodes_added, dentries_added, dirs_added: how many have come in, ever.
     """
 
     def __init__(self, rank: RankCore) -> None:
@@ -38,6 +39,7 @@ class MDCache:
         self.snap_inodes: dict[tuple[int, int], CInode] = {}
         self.snap_lasts: dict[int, list[int]] = {}
         self.num_dentries = self.num_dirs = 0
+        self.inodes_added = self.dentries_added = self.dirs_added = 0
 
     # -- what is there -----------------------------------------------------------------------
 
@@ -73,6 +75,7 @@ class MDCache:
 
     def add_inode(self, inode: CInode) -> CInode:
         """A new inode comes in; it has no dentry yet."""
+        self.inodes_added += 1
         if inode.last == NOSNAP:
             assert inode.ino not in self.inodes, f"{inode} is there already"
             self.inodes[inode.ino] = inode
@@ -102,11 +105,13 @@ class MDCache:
                 inode.dirs = {}
             directory = inode.dirs[frag] = CDir(inode, frag, first=inode.first)
             self.num_dirs += 1
+            self.dirs_added += 1
         return directory
 
     def add_dentry(self, directory: CDir, name: str, first: int = 2, last: int = NOSNAP) -> CDentry:
         """A new null dentry."""
         self.num_dentries += 1
+        self.dentries_added += 1
         return directory.add(CDentry(directory, name, first, last))
 
     def remove_dentry(self, dn: CDentry) -> None:

@@ -48,6 +48,7 @@ async def flush_path(rank: MDSRank, cmdmap: CmdMap) -> Reply:
     if rank.read_only:
         code = -errno.EROFS
     else:
+        rank.counters.cache.inc("ireq_flush")
         op = rank.optracker.start(f"internal op flush_path:mds.{rank.whoami}:0", kind="flush_path")
         try:
             await flush_inode(rank, await until_done(lambda: walk(rank, path)))

@@ -41,6 +41,7 @@ async def _enqueue(rank: MDSRank, path: str, tag: str, options: list[str]) -> Re
     op = rank.optracker.start(
         f"internal op enqueue_scrub:mds.{rank.whoami}:0", kind="enqueue_scrub"
     )
+    rank.counters.cache.inc("ireq_enqueue_scrub")
     try:
         inode = await until_done(lambda: walk(rank, path))
         header = rank.scrubstack.enqueue(inode, path, tag, frozenset(options))

@@ -51,6 +51,7 @@ class CapState:
         self.rank = rank
         self.last_cap_id = 0
         self.num_caps = 0
+        self.caps_added = 0
         self.num_inodes_with_caps = 0
         self.revoking: dict[Capability, None] = {}
         self.opened: set[CInode] = set()

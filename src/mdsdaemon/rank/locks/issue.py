@@ -71,6 +71,7 @@ class CapIssuer(CapState):
         session.caps[inode.ino] = cap
         session.loads.cache_liveness.hit()
         self.num_caps += 1
+        self.caps_added += 1
         return cap
 
     def forget_cap(self, cap: Capability) -> None:

@@ -97,6 +97,7 @@ def traverse(req: MDRequest, path: FilePath, *, want_dentry: bool = False) -> Fo
         FsError: ENOENT, ENOTDIR, ESTALE, EIO, ENAMETOOLONG; EINVAL for `.snap` inside.
     """
     rank = req.rank
+    rank.counters.traverse.inc()
     at = base_inode(rank, path.ino)
     req.snapid = NOSNAP
     names = names_of(path)
@@ -135,6 +136,7 @@ def traverse(req: MDRequest, path: FilePath, *, want_dentry: bool = False) -> Fo
             found = Found(at, dn, parent, name)
     if found.inode is None or snapid == SNAPDIR:
         found = Found(at)
+    rank.counters.traverse_hit.inc()
     return found
 
 

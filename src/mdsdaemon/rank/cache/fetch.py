@@ -121,6 +121,7 @@ class Fetcher:
         if directory.fetching is None:
             directory.fetching = self.rank.queue.gate()
             directory.loads += 1
+            self.rank.counters.mds.inc("dir_fetch")
             self._read_page(directory, "")
         return directory.fetching
 
@@ -196,6 +197,7 @@ class Fetcher:
         gate = self._single[directory, name] = self.rank.queue.gate()
         directory.loads += 1
         directory.keyed += 1
+        self.rank.counters.mds.inc("dir_fetch")
         op = ObjectOperation()
         header = op.omap_get_header()
         values = op.omap_get_vals_by_keys([f"{name}_head"])

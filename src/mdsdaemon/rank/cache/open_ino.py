@@ -150,6 +150,7 @@ class InoOpener:
             self._end(search, errno.ESTALE)
             return
         search.asked.add(pool)
+        self.rank.counters.mds.inc("openino_backtrace_fetch")
         op = ObjectOperation()
         parent = op.getxattr("parent")
         self.rank.objecter.submit(

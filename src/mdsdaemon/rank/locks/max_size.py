@@ -161,8 +161,17 @@ class MaxSize(LockTaker):
             self.share_max_size(inode)
 
     def issue_truncate(self, inode: CInode) -> None:
-        """Tell all who have the file in their caches that it was cut off."""
+        """Tell all who have the file in their caches that it was cut off.
+
+        Before the locks are left: a client that is asked to give its buffers back must have heard
+        of it, or it would write out what was cut off.
+        """
         for cap in tuple((inode.caps or {}).values()):
-            self._send_caps(cap, CapOp.TRUNC, cap.pending, cap.wanted)
+            if not cap.new:
+                self._send_caps(cap, CapOp.TRUNC, cap.pending, cap.wanted)
         if inode.is_file:
+            self.rank.queue.push(lambda: self._check_later(inode))
+
+    def _check_later(self, inode: CInode) -> None:
+        if self.rank.cache.get_inode(inode.ino) is inode and not self.rank.read_only:
             self.check_max_size(inode)

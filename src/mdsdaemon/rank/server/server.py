@@ -300,6 +300,8 @@ class Server:
             self._last_client, self._end_before = req.client, self._last_end
         self._last_end = end
         rank.sessions.note_request(mut, session, msg.tid, req.created)
+        if truncated and inode is not None:
+            rank.locker.issue_truncate(inode)
         if req.locks is not None:
             rank.locker.release(req)
         reply = self._reply(req, 0)
@@ -325,10 +327,8 @@ class Server:
         for one in (inode, changed):
             if one is not None:
                 rank.locker.note_changed(one)
-        if truncated and inode is not None:
-            rank.locker.issue_truncate(inode)
-            if rank.truncator is not None:
-                rank.truncator.start(inode, mut.segment)
+        if truncated and inode is not None and rank.truncator is not None:
+            rank.truncator.start(inode, mut.segment)
         if new_ranges and inode is not None:
             rank.locker.share_when_safe(inode, end)
 

@@ -275,3 +275,24 @@ def _turns(site: Site) -> None:
     assert session["num_completed_requests"] < 100
     said = site.cluster.mon("log last", num=100, level="error", channel="cluster")
     assert not [m for m in said if "mds." in str(m.get("name", ""))]
+
+
+def test_silent_clients(site: Site) -> None:
+    """One that is in somebody's way loses its session; one that is in nobody's keeps it."""
+    cluster = site.cluster
+    cluster.mon("fs set", fs_name=site.fs, var="session_timeout", val="30")
+    writer, idle, reader = site.client(), site.client(), site.client()
+    for client, path in ((writer, "/f"), (idle, "/g")):
+        assert client.call("open", "f", path, os.O_CREAT | os.O_RDWR, 0o644)[0] == 0
+        assert client.call("write", "f", "data", 0)[0] == 0
+        assert client.call("fsync", "f")[0] == 0
+    for client in (writer, idle):
+        os.kill(client.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    assert reader.call("content", "/f", timeout=100) == (0, "data")
+    assert 10 <= time.monotonic() - began <= 60
+    states = {s["client_metadata"]["pid"]: s["state"] for s in site.sessions()}
+    assert states == {str(idle.pid): "open", str(reader.pid): "open"}
+    os.kill(idle.pid, signal.SIGCONT)
+    assert idle.call("write", "f", "more", 4) == (0, 4)
+    assert idle.call("fsync", "f")[0] == 0

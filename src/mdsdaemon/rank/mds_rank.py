@@ -311,7 +311,7 @@ class MDSRank(RankFate, Rank, RankCore):
             self.strays.tick()
             if not self.read_only:
                 carry_up_all(self)
-        if state not in (State.CREATING, State.STARTING):
+        if state >= State.RECONNECT:  # a replay needs what earlier events have brought in
             self.store.trim(self.config.get_int("mds_cache_memory_limit"))
         self.end_of_dispatch()
         self.services.beacon.notify_health(self.health())

@@ -52,3 +52,12 @@ class Reconnect(StateWork):
 
     def dump_status(self) -> dict[str, Any]:
         return {"reconnect_status": self.rank.sessions.reconnect_status()}
+
+    def tick(self) -> None:
+        status = self.rank.sessions.reconnect_status()
+        self.rank.log.info(
+            "reconnect: %d of %d clients are back, waiting for %s",
+            status["done"],
+            status["total"],
+            status["client_reconnect_gather"],
+        )

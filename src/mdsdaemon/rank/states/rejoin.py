@@ -34,3 +34,9 @@ class Rejoin(StateWork):
 
     def dump_status(self) -> dict[str, Any]:
         return {"rejoin_status": self.progress.dump()}
+
+    def tick(self) -> None:
+        progress = self.progress
+        self.rank.log.info(
+            "rejoin: %s, %d of %d inodes", progress.step, progress.done, progress.total
+        )

@@ -4,11 +4,16 @@ Behaviour: ceph/ceph, src/mds/MDSRank.cc, replay_start, standby_replay_restart, 
 (Pacific)
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.rank import boot
 from mdsdaemon.rank.states.base import StateWork
+
+if TYPE_CHECKING:
+    from mdsdaemon.rank.mds_rank import MDSRank
 
 
 class StandbyReplay(StateWork):
@@ -37,6 +42,9 @@ class StandbyReplay(StateWork):
 
     def dump_status(self) -> dict[str, Any]:
         return {"replay_status": self.rank.mdlog.dump_replay_status()}
+
+    def tick(self) -> None:
+        log_progress(self.rank, "standby-replay")
 
 
 class Replay(StateWork):
@@ -68,3 +76,18 @@ class Replay(StateWork):
 
     def dump_status(self) -> dict[str, Any]:
         return {"replay_status": self.rank.mdlog.dump_replay_status()}
+
+    def tick(self) -> None:
+        log_progress(self.rank, "replay")
+
+
+def log_progress(rank: MDSRank, state: str) -> None:
+    """How far the journal is read."""
+    at = rank.mdlog.dump_replay_status()
+    first, end = at["journal_expire_pos"], at["journal_write_pos"]
+    read = max(at["journal_read_pos"], first)
+    if not end:
+        rank.log.info("%s: tables and base inodes are being read", state)
+        return
+    share = 100 * (read - first) // max(end - first, 1)
+    rank.log.info("%s: %d%% of the journal, %d events", state, share, at["num_events"])

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import trio
+from tests.real.cache_kit import omap
 from tests.real.cluster import Mds, RealCluster
 from tests.real.daemons import wait_for
 from tests.real.objecter_kit import objecter
-from tests.real.test_cache_store import omap
 from tests.real.test_rank_sessions import Site
 
 from mdsdaemon.clients.objecter_ops import ObjectOperation

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
+from tests.real.cache_kit import omap, stock_tree
 from tests.real.cluster import RealCluster
 from tests.real.daemons import wait_for
 from tests.real.objecter_kit import ObjecterClient, objecter
-from tests.real.test_cache_store import omap, stock_tree
 from tests.unit.rank_kit import make_rank
 from tests.unit.tables_kit import TablesKit, tables_kit
 
@@ -61,22 +61,24 @@ async def load_all(kit: TablesKit) -> None:
     assert rank.write_errors == []
 
 
-def shown(cluster: RealCluster, table: str) -> Any:
+def shown(cluster: RealCluster, fs: str, table: str) -> Any:
     """What cephfs-table-tool shows."""
-    made = json.loads(cluster.run("cephfs-table-tool", "-c", str(cluster.conf), "0", "show", table))
+    made = json.loads(
+        cluster.run("cephfs-table-tool", "-c", str(cluster.conf), f"{fs}:0", "show", table)
+    )
     result = made if table == "snap" else made["0"]
     assert result["result"] == 0
     return result if table == "snap" else result["data"]
 
 
-def shown_session(cluster: RealCluster, client: int) -> Any:
-    """One session. A pool that is used again has some of former file systems too."""
-    return next(s for s in shown(cluster, "session")["sessions"] if s["id"] == client)
+def shown_session(cluster: RealCluster, fs: str, client: int) -> Any:
+    """One session, as cephfs-table-tool shows it."""
+    return next(s for s in shown(cluster, fs, "session")["sessions"] if s["id"] == client)
 
 
 def test_what_stock_wrote(osd_cluster: RealCluster) -> None:
     cluster = osd_cluster
-    with stock_tree(cluster) as (mds, writer):
+    with stock_tree(cluster, "tables1") as (mds, writer):
         mds.asok("flush journal")
         (live,) = mds.asok("session ls")
         snaps = mds.asok("dump snaps", server="--server")
@@ -85,16 +87,16 @@ def test_what_stock_wrote(osd_cluster: RealCluster) -> None:
         writer.kill()
 
     async def main() -> None:
-        async with our_tables(cluster) as (kit, client):
+        async with our_tables(cluster, "tables1") as (kit, client):
             rank = kit.rank
             await load_all(kit)
             # inotable
-            tool = shown(cluster, "inode")
+            tool = shown(cluster, "tables1", "inode")
             assert {"version": rank.inotable.version, **rank.inotable.dump()} == tool
             # sessions: as the daemon showed them, as the tool shows them
             session = rank.sessionmap.get_session(live["id"])
             ours = json.loads(json.dumps(dump_session(session)))
-            theirs = shown_session(cluster, live["id"])
+            theirs = shown_session(cluster, "tables1", live["id"])
             assert list(ours) == list(theirs) == list(live)
             for key in ours:
                 if key in FADING:
@@ -108,7 +110,7 @@ def test_what_stock_wrote(osd_cluster: RealCluster) -> None:
             table = rank.snaps.table
             assert table.dump() == snaps
             assert {"version": table.version, "snapserver": table.dump(), "result": 0} == shown(
-                cluster, "snap"
+                cluster, "tables1", "snap"
             )
             assert rank.snaps.dump_client() == client_snaps
             assert rank.snaps.any_snapshots
@@ -127,7 +129,7 @@ def test_what_stock_wrote(osd_cluster: RealCluster) -> None:
                     "cephfs-journal-tool",
                     "-c",
                     str(cluster.conf),
-                    "--rank=cephfs:0",
+                    "--rank=tables1:0",
                     "--journal=purge_queue",
                     "header",
                     "get",
@@ -141,14 +143,14 @@ def test_what_stock_wrote(osd_cluster: RealCluster) -> None:
 def test_what_we_write(osd_cluster: RealCluster) -> None:
     """Stock tools show our tables as we do, and a stock daemon goes on with them."""
     cluster = osd_cluster
-    with stock_tree(cluster) as (mds, writer):
+    with stock_tree(cluster, "tables2") as (mds, writer):
         mds.asok("flush journal")
         writer.kill()
         mds.kill()
-        cluster.mon("fs fail", fs_name="cephfs")
+        cluster.mon("fs fail", fs_name="tables2")
 
         async def main() -> None:
-            async with our_tables(cluster) as (kit, _):
+            async with our_tables(cluster, "tables2") as (kit, _):
                 rank = kit.rank
                 await load_all(kit)
                 session = max(rank.sessionmap, key=lambda s: s.client)
@@ -161,17 +163,17 @@ def test_what_we_write(osd_cluster: RealCluster) -> None:
                 for table in rank.tables.values():
                     await table.save()
                 await rank.openfiles.commit(5)
-                tool = shown(cluster, "inode")
+                tool = shown(cluster, "tables2", "inode")
                 assert {"version": rank.inotable.version, **rank.inotable.dump()} == tool
-                theirs = shown_session(cluster, session.client)
+                theirs = shown_session(cluster, "tables2", session.client)
                 ours = json.loads(json.dumps(dump_session(session)))
                 for key in ours:
                     if key not in LIVE and not key.startswith("last_trim"):
                         assert ours[key] == theirs[key], key
-                assert shown(cluster, "snap")["snapserver"] == rank.snaps.table.dump()
+                assert shown(cluster, "tables2", "snap")["snapserver"] == rank.snaps.table.dump()
 
         trio.run(main)
-        cluster.mon("fs set", fs_name="cephfs", var="joinable", val="true")
+        cluster.mon("fs set", fs_name="tables2", var="joinable", val="true")
         stock = cluster.start_real_mds("b", "--mds_reconnect_timeout=2")
         stock.wait_state("up:active", 90)
         assert stock.asok("damage ls") == []

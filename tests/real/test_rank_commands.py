@@ -128,9 +128,7 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize(
     "number", range(len(ANSWERED)), ids=lambda n: f"{ANSWERED[n][0]} {n}".replace(" ", "_")
 )
-def test_answers_are_alike(
-    answers: dict[str, list[tuple[int, str, Any]]], number: int
-) -> None:
+def test_answers_are_alike(answers: dict[str, list[tuple[int, str, Any]]], number: int) -> None:
     prefix, _ = ANSWERED[number]
     code, words, out = answers["ours"][number]
     their_code, their_words, their_out = answers["real"][number]

@@ -16,7 +16,8 @@ from tests.real.cluster import Mds, RealCluster
 from tests.real.daemons import wait_for
 from tests.real.rank_world import cluster_log, give, journal, leave, mounted, new_fs, scrub, write
 
-ROUNDS = 10
+ROUNDS = 25
+"""Kills in each of the two runs."""
 
 
 class Writer:
@@ -58,6 +59,12 @@ class Writer:
         if number % 10 == 9:
             self.fs.call("sync_fs")
             self.synced = set(self._names)
+
+    def wait_for_more(self, files: int) -> None:
+        """Until it has made so many more."""
+        wanted = self.made + files
+        wait_for(lambda: bool(self.error) or self.made >= wanted, 60, "the client goes on")
+        assert not self.error, self.error
 
     def stop(self) -> set[str]:
         """End; everything that was made is on disk then. Its names."""
@@ -101,7 +108,7 @@ def test_killed_at_any_moment(osd_cluster: RealCluster, successor: str) -> None:
         kind = "ours" if number % 2 else successor
         mds = give(osd_cluster, kind, "b" if number % 2 else "c")
         osd_cluster.ceph("tell", "mds.cephfs:0", "damage", "ls")
-    wait_for(lambda: writer.error or writer.made > made + 5, 60, "the client goes on")
+    writer.wait_for_more(5)
     synced = set(writer.synced)
     names = writer.stop()
     assert synced, "nothing was synced"
@@ -122,7 +129,7 @@ def test_a_deposed_rank_changes_nothing_more(osd_cluster: RealCluster) -> None:
     mds = give(osd_cluster, "ours", "a")
     gid = mds.gid()
     writer = Writer(osd_cluster)
-    wait_for(lambda: writer.error or writer.made > 20, 60, "the client writes")
+    writer.wait_for_more(20)
     other = osd_cluster.start_mds("real", "b")
     other.wait_standby()
     addr = next(i["addr"] for i in osd_cluster.mds_infos() if i["name"] == "a")
@@ -132,8 +139,7 @@ def test_a_deposed_rank_changes_nothing_more(osd_cluster: RealCluster) -> None:
     assert addr.split("/")[0] in blocklist
     mds.wait_standby(20, not_gid=gid)
     assert "respawn" in mds.logged()
-    made = writer.made
-    wait_for(lambda: writer.error or writer.made > made + 20, 60, "the client goes on")
+    writer.wait_for_more(20)
     names = writer.stop()
     assert names_in(osd_cluster, "/w") == names
     assert scrub(osd_cluster) == []

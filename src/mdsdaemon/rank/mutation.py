@@ -258,6 +258,9 @@ class Mutation:
             )
             copy_nest(stored.rstat, fnode.rstat)
             stored.rstat.rsubdirs += 1  # itself
+            if directory.inode.snaprealm_blob:
+                realm = self.rank.snaps.realm_of(directory.inode)
+                stored.rstat.rsnaps += len(realm.node.snaps)
 
     def _pending(self, inode: CInode) -> None:
         """The sums of this directory have not reached the root."""

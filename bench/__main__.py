@@ -1,7 +1,7 @@
 """`nox -s bench` (or `python -m bench`): figures as tables, and all samples as JSON.
 
 nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE]
-               [beside] [cluster] [codecs] [journal] [messenger] [operations] [requests]
+               [beside] [cache] [cluster] [codecs] [journal] [messenger] [operations] [requests]
 """
 
 import argparse
@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import beside, cluster, codecs, journal, operations, requests
+from bench import beside, cache, cluster, codecs, journal, operations, requests
 
-PARTS = ("codecs", "messenger", "journal", "requests", "beside", "cluster", "operations")
+PARTS = ("codecs", "messenger", "journal", "cache", "requests", "beside", "cluster", "operations")
 
 
 def main() -> None:
@@ -45,6 +45,10 @@ def main() -> None:
         rows = journal.measure()
         results["journal"] = journal.as_json(rows)
         print(journal.table(rows), end="\n\n", file=out, flush=True)
+    if "cache" in parts:
+        costs = cache.measure()
+        results["cache"] = cache.as_json(costs)
+        print(cache.table(costs), end="\n\n", file=out, flush=True)
     if "requests" in parts:
         times = requests.measure()
         results["requests"] = requests.as_json(times)

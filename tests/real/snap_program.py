@@ -77,8 +77,31 @@ class Worker:
         r = self.random
         fs = r.choice(self.clients)
         what = r.choice(
-            "mkdir mkdir write write write hold hold more unlink rmdir rename rename link symlink "
-            "chmod truncate setxattr mksnap mksnap rmsnap renamesnap close look".split()
+            [
+                "mkdir",
+                "mkdir",
+                "write",
+                "write",
+                "write",
+                "hold",
+                "hold",
+                "more",
+                "unlink",
+                "rmdir",
+                "rename",
+                "rename",
+                "link",
+                "symlink",
+                "chmod",
+                "truncate",
+                "setxattr",
+                "mksnap",
+                "mksnap",
+                "rmsnap",
+                "renamesnap",
+                "close",
+                "look",
+            ]
         )
         try:
             getattr(self, what)(fs)
@@ -222,7 +245,9 @@ def view(fs: Any) -> dict[str, list[Any]]:
         for name in snaps:
             key = inside + "/" + (name.rpartition("_")[0] or name)
             skip = len(inside) + 1 + len(name)
-            walk(fs, f"{inside}/{name}", lambda at, what: found.update({key + at[skip:]: what}))
+            seen: dict[str, list[Any]] = {}
+            walk(fs, f"{inside}/{name}", seen.__setitem__)
+            found.update({key + at[skip:]: what for at, what in seen.items()})
     return found
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mdsdaemon.clients.journaler_errors import JournalError
 from mdsdaemon.clients.objecter_errors import RadosError
 from mdsdaemon.encoding import encode
 from mdsdaemon.rank.cache.fragment_replay import (
@@ -184,7 +185,7 @@ class Fragmenter:
             for directory in made:
                 await self.rank.store.commit_dir(directory)
             await self.uncommitted.purge_and_finish(DirFrag(inode.ino, base))
-        except RadosError as error:
+        except (RadosError, JournalError) as error:
             self.rank.handle_write_error(error)
             return False
         except FsError as error:

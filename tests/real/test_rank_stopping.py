@@ -15,7 +15,9 @@ from tests.real.rank_world import (
 )
 
 
-@pytest.mark.parametrize(("down", "up"), [("real", "real"), ("ours", "real"), ("real", "ours"), ("ours", "ours")])
+@pytest.mark.parametrize(
+    ("down", "up"), [("real", "real"), ("ours", "real"), ("real", "ours"), ("ours", "ours")]
+)
 def test_down_and_up(osd_cluster: RealCluster, down: str, up: str) -> None:
     new_fs(osd_cluster)
     mds = give(osd_cluster, down, "a")

@@ -64,11 +64,14 @@ class Backtraces:
         trace = self.build(inode)
         parent = encode(Backtrace, trace, FEATURES_PACIFIC)
         layout = encode(FileLayout, inode.inode.layout, FEATURES_PACIFIC)
-        await self.rank.mdlog.wait_safe()
-        await self._put(inode.ino, trace.pool, parent, layout)
-        if pools:
-            for pool in trace.old_pools:
+        inode.pins += 1  # were it purged meanwhile, this would make its object anew
+        try:
+            await self.rank.mdlog.wait_safe()
+            await self._put(inode.ino, trace.pool, parent, layout)
+            for pool in trace.old_pools if pools else ():
                 await self._put(inode.ino, pool, parent, None)
+        finally:
+            inode.pins -= 1
         if version == inode.inode.backtrace_version and inode.backtrace_segment is not None:
             inode.backtrace_segment.dirty_backtraces.discard(inode)
             inode.backtrace_segment, inode.backtrace_pools = None, False

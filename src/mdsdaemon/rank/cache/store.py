@@ -228,12 +228,17 @@ class CacheStore:
         """An inode that is no more leaves the cache, with its fragments."""
         for directory in list(inode.dirs.values()):
             self.drop_dir(directory)
+        if inode.base_segment is not None:
+            inode.base_segment.dirty_bases.discard(inode)
+        if inode.backtrace_segment is not None:
+            inode.backtrace_segment.dirty_backtraces.discard(inode)
+        if inode.nest_segment is not None:
+            inode.nest_segment.dirty_nests.discard(inode)
         for segment in self.rank.mdlog.segments.values():
-            segment.dirty_bases.discard(inode)
-            segment.dirty_backtraces.discard(inode)
-            segment.dirty_nests.discard(inode)
-            segment.open_files.discard(inode)
-            segment.truncating.discard(inode)
+            if segment.open_files:
+                segment.open_files.discard(inode)
+            if segment.truncating:
+                segment.truncating.discard(inode)
         inode.base_segment = inode.backtrace_segment = inode.nest_segment = None
         for dn in list(inode.remote_parents or ()):
             dn.remote_inode = None

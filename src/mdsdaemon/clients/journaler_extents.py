@@ -35,6 +35,10 @@ def object_name(ino: int, number: int) -> str:
 
 def extents(layout: FileLayout, offset: int, length: int) -> list[Extent]:
     """The parts of objects that make up a range of bytes, one per object, by object number."""
+    if layout.stripe_count == 1:
+        number, at = divmod(offset, layout.object_size)
+        if 0 < length <= layout.object_size - at:
+            return [Extent(number, at, length, [(0, length)])]
     found: dict[int, Extent] = {}
     for number, at, where, size in _units(layout, offset, length):
         extent = found.get(number)

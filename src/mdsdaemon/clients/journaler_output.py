@@ -158,8 +158,10 @@ class JournalerOutput(JournalerBase):
                 self._written(writer, piece)
 
         for extent in found:
-            parts = [data[where : where + length] for where, length in extent.parts]
-            op = ObjectOperation().write(extent.offset, b"".join(parts))
+            part = data
+            if len(found) > 1:
+                part = b"".join(data[where : where + size] for where, size in extent.parts)
+            op = ObjectOperation().write(extent.offset, part)
             if self.write_iohint:
                 op.set_last_op_flags(self.write_iohint)
             oid = object_name(self.ino, extent.number)

@@ -165,7 +165,7 @@ class Objecter(ObjecterNet):
         on_finish: OnFinish,
     ) -> PendingOp:
         oloc = ObjectLocator(pool=pool, key=key, nspace=namespace)
-        target = Target(oid, oloc, op.request_flags() | flags, pgid, pgid is not None)
+        target = Target(oid, oloc, op.request_flags() | int(flags), pgid, pgid is not None)
         ops = list(op.ops)
         return PendingOp(target, ops, on_finish, data=join_indata(ops))
 

@@ -50,6 +50,9 @@ _OMAP = {
 }
 
 
+_READ, _WRITE, _PGOP = int(Flag.READ), int(Flag.WRITE), int(Flag.PGOP)
+
+
 class ObjecterCounters:
     """The group `objecter`; those that count often are attributes."""
 
@@ -95,14 +98,14 @@ class ObjecterCounters:
         """A new request."""
         self.op_active.inc()
         self.op.inc()
-        read, write = flags & Flag.READ, flags & Flag.WRITE
+        read, write = flags & _READ, flags & _WRITE
         if read and write:
             self.op_rmw.inc()
         elif write:
             self.op_w.inc()
         elif read:
             self.op_r.inc()
-        if flags & Flag.PGOP:
+        if flags & _PGOP:
             self.op_pg.inc()
         length = 0
         for op in ops:

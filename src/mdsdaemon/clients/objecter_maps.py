@@ -13,10 +13,18 @@ import attrs
 from mdsdaemon.maps.osd_map import FLAG_FULL, FLAG_PAUSERD, FLAG_PAUSEWR, OSDMap, decode_osd_map
 from mdsdaemon.maps.osd_map_apply import apply_incremental
 from mdsdaemon.maps.osd_map_inc import decode_incremental
-from mdsdaemon.maps.placement import Mapping, pg_to_up_acting
+from mdsdaemon.maps.placement import Mapping, object_to_raw_pg, pg_to_up_acting, raw_pg_to_pg
 from mdsdaemon.messages.osd import MOSDMap
-from mdsdaemon.types.osd import PG
+from mdsdaemon.types.osd import NO_SHARD, PG, ShardedPG
 from mdsdaemon.types.pool import FLAG_FULL as POOL_FULL
+from mdsdaemon.types.pool import PGPool, PoolType
+
+_MAX_KNOWN = 4096
+"""Names whose placement hash is kept."""
+
+
+def _text(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
 
 
 class Step(Enum):
@@ -46,7 +54,9 @@ class ObjecterMaps:
     epoch_barrier: int = 0
     spoilt: bool = False
     missing: bool = False
-    _mappings: dict[PG, Mapping | None] = attrs.field(factory=dict, repr=False)
+    _placed: dict[PG, tuple[ShardedPG, Mapping]] = attrs.field(factory=dict, repr=False)
+    _raw: dict[tuple[int, str, str, str], PG] = attrs.field(factory=dict, repr=False)
+    _no_flags: bool = attrs.field(default=False, repr=False)
 
     @property
     def epoch(self) -> int:
@@ -94,15 +104,42 @@ class ObjecterMaps:
     def _take(self, osd_map: OSDMap) -> None:
         self.osd_map = osd_map
         self.spoilt = False
-        self._mappings.clear()
+        self._placed.clear()
+        self._raw.clear()
+        self._no_flags = not (
+            osd_map.test_flag(FLAG_PAUSERD)
+            or osd_map.test_flag(FLAG_PAUSEWR)
+            or osd_map.test_flag(FLAG_FULL)
+            or any(pool.flags & POOL_FULL for pool in osd_map.pools.values())
+        )
 
-    def mapping(self, pg: PG) -> Mapping | None:
-        """The OSDs of a placement group in this epoch; None: no such pool."""
-        try:
-            return self._mappings[pg]
-        except KeyError:
-            found = self._mappings[pg] = pg_to_up_acting(self.osd_map, pg)
-            return found
+    # -- where objects are -------------------------------------------------------------------
+
+    def raw_pg(self, pool: int, name: str, key: str, namespace: str) -> PG:
+        """The raw placement group (its seed is the whole hash) of an object of a pool there is."""
+        known = self._raw.get((pool, name, key, namespace))
+        if known is None:
+            known = object_to_raw_pg(self.osd_map, pool, _text(name), _text(key), _text(namespace))
+            assert known is not None
+            if len(self._raw) >= _MAX_KNOWN:
+                self._raw.clear()
+            self._raw[pool, name, key, namespace] = known
+        return known
+
+    def place(self, pool: PGPool, raw: PG) -> tuple[ShardedPG, Mapping]:
+        """The group in which a raw one is, with its primary's shard, and its OSDs."""
+        placed = self._placed.get(raw)
+        if placed is None:
+            actual = raw_pg_to_pg(pool, raw)
+            mapping = pg_to_up_acting(self.osd_map, actual)
+            assert mapping is not None
+            shard, acting = NO_SHARD, mapping.acting
+            if pool.type == PoolType.ERASURE and mapping.acting_primary in acting:
+                shard = acting.index(mapping.acting_primary)
+            if len(self._placed) >= _MAX_KNOWN:
+                self._placed.clear()
+            placed = self._placed[raw] = ShardedPG(actual, shard), mapping
+        return placed
 
     # -- what it forbids ---------------------------------------------------------------------
 
@@ -118,6 +155,11 @@ class ObjecterMaps:
     def full_pools(self) -> set[int]:
         """The pools that are full."""
         return {number for number in self.osd_map.pools if self.pool_full(number)}
+
+    @property
+    def unrestricted(self) -> bool:
+        """Nothing has to wait for another map."""
+        return self._no_flags and self.osd_map.epoch >= self.epoch_barrier
 
     def any_pause(self) -> bool:
         """Some requests have to wait for a map that allows them."""

@@ -177,6 +177,9 @@ _stat, _keys, _vals = _decoder(Stat), _decoder(OmapKeys), _decoder(OmapVals)
 _values, _sparse, _snaps = _decoder(_Values), _decoder(Sparse), _decoder(SnapList)
 
 
+_READ, _WRITE = int(Flag.READ), int(Flag.WRITE)
+
+
 class ObjectOperation:
     """See the module. One may be used for several requests, one after another.
 
@@ -205,10 +208,13 @@ class ObjectOperation:
 
     def request_flags(self) -> int:
         """`flags`, with WRITE if an operation changes the object, else READ."""
-        if self.flags & (Flag.READ | Flag.WRITE):
-            return self.flags
-        writes = any(op.op & MODE_WR for op in self.ops)
-        return self.flags | (Flag.WRITE if writes else Flag.READ)
+        flags = int(self.flags)
+        if flags & (_READ | _WRITE):
+            return flags
+        for op in self.ops:
+            if op.op & MODE_WR:
+                return flags | _WRITE
+        return flags | _READ
 
     def set_last_op_flags(self, flags: int) -> Self:
         """`OpFlag` bits of the operation added last; FAILOK lets the others go on without it."""
@@ -270,9 +276,7 @@ class ObjectOperation:
     def trimtrunc(self, truncate_size: int, truncate_seq: int) -> Self:
         """Cut to `truncate_size` if the object has not seen this truncation yet."""
         return self.add(
-            OSDOp.extent(
-                Op.TRIMTRUNC, 0, 0, truncate_size=truncate_size, truncate_seq=truncate_seq
-            )
+            OSDOp.extent(Op.TRIMTRUNC, 0, 0, truncate_size=truncate_size, truncate_seq=truncate_seq)
         )
 
     def create(self, excl: bool = False) -> Self:

@@ -38,6 +38,8 @@ from mdsdaemon.types.features import FEATURES_ADVERTISED
 from mdsdaemon.types.osd import OSDReqId
 from mdsdaemon.types.osd_op import Flag, OpFlag
 
+_SENT = int(Flag.KNOWN_REDIR | Flag.ONDISK)
+_FULL_FORCE, _RETRY = int(Flag.FULL_FORCE), int(Flag.RETRY)
 _NOBODY = PeerName(0, 0)  # the OSD then makes the id of our name, incarnation and tid
 
 REOPEN_PAUSE = 0.2
@@ -61,6 +63,7 @@ class RequestTable:
         self.log = log
         self.maps = ObjecterMaps()
         self.client_inc = -1
+        self._own_reqid = OSDReqId(_NOBODY, inc=self.client_inc)
         self.op_priority = 63
         self.timeout = 10.0
         self.tick_interval = 5.0
@@ -218,17 +221,19 @@ class RequestTable:
             return
         target = op.target
         target.paused = False
-        flags = target.flags | Flag.KNOWN_REDIR | Flag.ONDISK
+        flags = target.flags | _SENT
         if not self.maps.honor_pool_full:
-            flags |= Flag.FULL_FORCE
+            flags |= _FULL_FORCE
         if op.attempts:
-            flags |= Flag.RETRY
+            flags |= _RETRY
         reqid = op.reqid
         if not reqid.tid:
-            reqid = OSDReqId(_NOBODY, inc=self.client_inc)
+            reqid = self._own_reqid
+            if reqid.inc != self.client_inc:
+                reqid = self._own_reqid = OSDReqId(_NOBODY, inc=self.client_inc)
         msg = MOSDOp(
             pgid=target.actual_pgid,
-            hash=target.hobject().hash,
+            hash=target.hash,
             osdmap_epoch=self.maps.epoch,
             flags=flags,
             reqid=reqid,

@@ -24,6 +24,8 @@ BACKOFF_UNBLOCK = 3
 
 HOMELESS = -1
 
+_OWN = OSDReqId()
+
 Outcome = Result | RadosError
 OnFinish = Callable[[Outcome], None]
 
@@ -53,7 +55,7 @@ class PendingOp:
     snaps: list[int] = attrs.Factory(list)
     mtime: int = 0
     priority: int = 0
-    reqid: OSDReqId = attrs.Factory(OSDReqId)
+    reqid: OSDReqId = _OWN
     deadline: float = float("inf")
     osd: int | None = None
     stamp: float = 0.0

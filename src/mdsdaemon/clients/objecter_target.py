@@ -12,10 +12,9 @@ from functools import lru_cache
 import attrs
 
 from mdsdaemon.clients.objecter_maps import ObjecterMaps
-from mdsdaemon.maps.placement import object_to_raw_pg, raw_pg_to_pg, stable_mod
+from mdsdaemon.maps.placement import stable_mod
 from mdsdaemon.types.osd import (
     NO_HASH,
-    NO_SHARD,
     NOSNAP,
     PG,
     HObject,
@@ -23,7 +22,13 @@ from mdsdaemon.types.osd import (
     ShardedPG,
 )
 from mdsdaemon.types.osd_op import Flag
-from mdsdaemon.types.pool import PoolType
+
+_READ, _WRITE = int(Flag.READ), int(Flag.WRITE)
+_WRITES = int(Flag.WRITE | Flag.RWORDERED)
+_TAKES_FULL = int(Flag.FULL_TRY | Flag.FULL_FORCE)
+_IGNORE_OVERLAY = int(Flag.IGNORE_OVERLAY)
+_NO_LOCATOR = ObjectLocator()
+_NO_GROUP = ShardedPG()
 
 
 class Recalc(Enum):
@@ -68,8 +73,8 @@ class Target:
     flags: int
     pgid: PG | None = None
     precalc_pgid: bool = False
-    target_oloc: ObjectLocator = attrs.Factory(ObjectLocator)
-    actual_pgid: ShardedPG = attrs.Factory(ShardedPG)
+    target_oloc: ObjectLocator = _NO_LOCATOR
+    actual_pgid: ShardedPG = _NO_GROUP
     osd: int = -1
     acting: tuple[int, ...] = ()
     acting_primary: int = -1
@@ -83,25 +88,31 @@ class Target:
 
     @property
     def is_read(self) -> bool:
-        return bool(self.flags & Flag.READ)
+        return bool(self.flags & _READ)
 
     @property
     def is_write(self) -> bool:
-        return bool(self.flags & Flag.WRITE)
+        return bool(self.flags & _WRITE)
 
     @property
     def respects_full(self) -> bool:
         """It waits while its pool is full."""
-        writes = self.flags & (Flag.WRITE | Flag.RWORDERED)
-        return bool(writes) and not self.flags & (Flag.FULL_TRY | Flag.FULL_FORCE)
+        return bool(self.flags & _WRITES) and not self.flags & _TAKES_FULL
+
+    @property
+    def hash(self) -> int:
+        """The object's whole placement hash."""
+        loc = self.target_oloc
+        if loc.hash >= 0:
+            return loc.hash
+        return 0 if self.pgid is None else self.pgid.seed
 
     def hobject(self) -> HObject:
         """The object (its head) with its hash."""
         if self._hobject is None:
-            loc, seed = self.target_oloc, 0 if self.pgid is None else self.pgid.seed
-            number = loc.hash if loc.hash >= 0 else seed
+            loc = self.target_oloc
             self._hobject = HObject(
-                loc.key, self.oid, NOSNAP, number, nspace=loc.nspace, pool=loc.pool
+                loc.key, self.oid, NOSNAP, self.hash, nspace=loc.nspace, pool=loc.pool
             )
         return self._hobject
 
@@ -128,7 +139,7 @@ class Target:
             return Recalc.POOL_DNE
         force = self._forced(maps.epoch, pool.last_force_op_resend)
         number = self.oloc.pool
-        if not self.flags & Flag.IGNORE_OVERLAY:
+        if not self.flags & _IGNORE_OVERLAY:
             if self.is_read and pool.read_tier >= 0:
                 number = pool.read_tier
             if self.is_write and pool.write_tier >= 0:
@@ -144,9 +155,7 @@ class Target:
             return Recalc.POOL_DNE
         pgid = self._raw_pg(maps, number)
         self.pool_ever_existed = True
-        actual = raw_pg_to_pg(pool, pgid)
-        mapping = maps.mapping(actual)
-        assert mapping is not None
+        actual, mapping = maps.place(pool, pgid)
         unpaused = self._pause(maps)
         changed = self.pgid != pgid or _primary_changed(
             self.acting_primary, self.acting, mapping.acting_primary, mapping.acting
@@ -156,10 +165,7 @@ class Target:
             self.pgid, self._hobject = pgid, None
             self.acting, self.acting_primary = mapping.acting, mapping.acting_primary
             self.pg_num = pool.pg_num
-            shard = NO_SHARD
-            if pool.type == PoolType.ERASURE and self.acting_primary in self.acting:
-                shard = self.acting.index(self.acting_primary)
-            self.actual_pgid = ShardedPG(actual, shard)
+            self.actual_pgid = actual
             self.osd = self.acting_primary
         if changed or resized or force or unpaused:
             return Recalc.NEED_RESEND
@@ -186,15 +192,13 @@ class Target:
         loc = self.oloc
         if loc.hash != NO_HASH:
             return PG(pool, loc.hash)
-        raw = object_to_raw_pg(
-            maps.osd_map, pool, _text(self.oid), _text(loc.key), _text(loc.nspace)
-        )
-        assert raw is not None
-        return raw
+        return maps.raw_pg(pool, self.oid, loc.key, loc.nspace)
 
     def _pause(self, maps: ObjecterMaps) -> bool:
         """Find out whether it has to wait; True: no more."""
         before = self.paused
+        if not before and maps.unrestricted:
+            return False
         self.paused = maps.paused(
             self.oloc.pool,
             read=self.is_read,

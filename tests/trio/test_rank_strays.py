@@ -103,6 +103,7 @@ async def test_an_unlinked_file_goes_with_its_data() -> None:
         assert kit.rank.cache.get_inode(inode.ino) is None
         (event,) = purges(kit)
         assert event.metablob.destroyed_inodes == [inode.ino]
+        kit.rank.strays.count()
         counters = kit.rank.counters.cache
         assert counters.get("strays_created") == counters.get("strays_enqueued") == 1
         assert kit.kit.root.inode.rstat.rfiles == 0
@@ -165,6 +166,7 @@ async def test_what_is_busy_is_delayed() -> None:
         unlink(kit, two)
         assert kit.rank.strays.is_purging(two)
         assert list(kit.rank.strays.delayed) == [one]
+        kit.rank.strays.count()
         assert kit.rank.counters.cache.get("num_strays_delayed") == 1
         kit.rank.strays.tick()
         assert not kit.rank.strays.is_purging(one)

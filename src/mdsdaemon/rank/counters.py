@@ -88,7 +88,7 @@ class RankCounters:
         rss = resident_kib()
         mem.set("rss", rss)
         mem.set("heap", rss)
-        self.cache.set("num_strays", rank.strays.num_strays)
+        rank.strays.count()
 
 
 def resident_kib() -> int:

@@ -164,7 +164,6 @@ class StrayManager:
                 goes = self._eval_linked(inode)
             if goes or not self._is_delayed:
                 self.delayed.pop(inode, None)
-            self._count()
             return goes
         finally:
             self._evaluating.discard(inode)
@@ -274,7 +273,6 @@ class StrayManager:
 
         # nothing may be deleted before the journal has that it was unlinked
         self.rank.mdlog.when_safe(max(inode.pos, dn.pos, dn.dir.pos), push)
-        self._count()
 
     def _item(self, inode: CInode, truncate: bool) -> PurgeItem:
         stored = inode.inode
@@ -297,7 +295,6 @@ class StrayManager:
         self.purging.discard(inode)
         inode.pins -= 1
         dn.pins -= 1
-        self._count()
 
     def _purged(self, inode: CInode, dn: CDentry) -> None:
         """The purge queue has the inode on disk: it leaves the tree."""
@@ -315,7 +312,6 @@ class StrayManager:
         rank.openfiles.note_destroyed(mut.segment.seq, [inode.ino])
         rank.store.drop_inode(inode)
         self._removed += 1
-        self._count()
 
     def _truncated(self, inode: CInode, dn: CDentry) -> None:
         """The data of now goes; what snapshots see stays."""
@@ -363,7 +359,8 @@ class StrayManager:
 
     # -- counters ----------------------------------------------------------------------------
 
-    def _count(self) -> None:
+    def count(self) -> None:
+        """Set what `perf dump mds_cache` shows of strays; called when somebody looks."""
         counters = self.rank.counters.cache
         now = self.num_strays
         created = now + self._removed - self._created_before

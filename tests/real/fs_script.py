@@ -66,9 +66,10 @@ class Script:
 
     Args:
         clients: how many there are.
+        snapshots: some calls make, remove, list and read them.
     """
 
-    def __init__(self, seed: int, clients: int = 2) -> None:
+    def __init__(self, seed: int, clients: int = 2, *, snapshots: bool = False) -> None:
         self.random = random.Random(seed)
         self.clients = clients
         self._first = ["/a", "/b", "/a/a", "/a/b", "/b/c"]
@@ -83,6 +84,11 @@ class Script:
             (2, self._removexattr), (2, self._listxattr), (3, self._layout), (2, self._virtual),
             (2, self._flock), (2, self._content), (1, self._fchmod), (1, self._rmlayout),
         ]  # fmt: skip
+        if snapshots:
+            self._makers += [
+                (3, self._mksnap), (2, self._rmsnap), (2, self._lssnap), (6, self._snapped),
+                (1, self._renamesnap),
+            ]  # fmt: skip
 
     def next(self) -> tuple[int, Call]:
         """(client, call)."""
@@ -236,3 +242,30 @@ class Script:
 
     def _fchmod(self) -> Call:
         return ["fchmod", self.slot(), self.mode()]
+
+    def _snapshot(self) -> str:
+        """A snapshot of a directory that may be there."""
+        r = self.random
+        directory = r.choice(["", "/a", "/b", self.path()])
+        return f"{directory}/.snap/{r.choice(['s1', 's2', 's3'])}"
+
+    def _mksnap(self) -> Call:
+        return ["mkdir", self._snapshot(), 0o755]
+
+    def _rmsnap(self) -> Call:
+        return ["rmdir", self._snapshot()]
+
+    def _lssnap(self) -> Call:
+        return ["listing", self._snapshot().rpartition("/")[0]]
+
+    def _renamesnap(self) -> Call:
+        old = self._snapshot()
+        return ["rename", old, f"{old.rpartition('/')[0]}/{self.random.choice(['s1', 's4'])}"]
+
+    def _snapped(self) -> Call:
+        r = self.random
+        path = self._snapshot()
+        for _ in range(r.randrange(3)):
+            path += f"/{r.choice(NAMES[:5])}"
+        what = r.choice(["lstat", "content", "listing", "unlink", "tree"])
+        return [what, path]

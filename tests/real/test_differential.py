@@ -38,12 +38,13 @@ def same(pair: Pair, call: Call, where: str) -> Any:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_random_calls_of_two_clients(cluster: RealCluster, seed: int) -> None:
+@pytest.mark.parametrize("snapshots", [False, True])
+def test_random_calls_of_two_clients(cluster: RealCluster, seed: int, snapshots: bool) -> None:
     tally: Counter[bool] = Counter()
     with pairs(cluster) as clients:
         ended = False
         try:
-            compare(clients, seed, tally)
+            compare(clients, Script(seed, snapshots=snapshots), tally)
         except StockDied:
             ended = True
     if ended:
@@ -52,12 +53,11 @@ def test_random_calls_of_two_clients(cluster: RealCluster, seed: int) -> None:
     assert tally[True] > STEPS / 5, f"too little of it succeeds: {tally}"
 
 
-def compare(clients: list[Pair], seed: int, tally: Counter[bool]) -> None:
-    """Make the calls of a seed; counts those that succeed and those that fail."""
-    script = Script(seed)
+def compare(clients: list[Pair], script: Script, tally: Counter[bool]) -> None:
+    """Make the calls of a script; counts those that succeed and those that fail."""
     for step in range(STEPS):
         who, call = script.next()
-        where = f"seed {seed} step {step} client {who}"
+        where = f"step {step} client {who}"
         outcome = same(clients[who], call, where)
         if outcome is not None:
             script.note(call, outcome[0])
@@ -65,5 +65,5 @@ def compare(clients: list[Pair], seed: int, tally: Counter[bool]) -> None:
         if step % CHECK_EVERY == CHECK_EVERY - 1:
             same(clients[1 - who], ["tree", "/"], where)
     for pair in clients:
-        same(pair, ["remount"], f"seed {seed} at the end")
-        same(pair, ["tree", "/"], f"seed {seed} mounted anew")
+        same(pair, ["remount"], "at the end")
+        same(pair, ["tree", "/"], "mounted anew")

@@ -117,13 +117,17 @@ class Fetcher:
     # -- all of it ---------------------------------------------------------------------------
 
     def fetch(self, directory: CDir) -> Gate:
-        """Fetch all that is stored, if that is not under way; the gate that opens afterwards."""
-        if directory.fetching is None:
-            directory.fetching = self.rank.queue.gate()
+        """Fetch all that is stored, if that is not under way; the gate that opens afterwards.
+
+        An objecter that has stopped fails at once, and the gate stays shut: the rank is at its end.
+        """
+        gate = directory.fetching
+        if gate is None:
+            gate = directory.fetching = self.rank.queue.gate()
             directory.loads += 1
             self.rank.counters.mds.inc("dir_fetch")
             self._read_page(directory, "")
-        return directory.fetching
+        return gate
 
     def _read_page(self, directory: CDir, after: str) -> None:
         config = self.rank.config

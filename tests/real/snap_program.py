@@ -17,6 +17,11 @@ from typing import Any
 
 import cephfs  # type: ignore[import-not-found, unused-ignore]
 
+WAYS = (
+    *("mkdir", "mkdir", "write", "write", "write", "hold", "hold", "more", "unlink", "rmdir"),
+    *("rename", "rename", "link", "symlink", "chmod", "truncate", "setxattr", "mksnap", "mksnap"),
+    *("rmsnap", "renamesnap", "close", "look"),
+)
 NAMES = ["a", "b", "c", "dd", "\u00fc"]
 
 
@@ -76,33 +81,7 @@ class Worker:
     def step(self) -> str:
         r = self.random
         fs = r.choice(self.clients)
-        what = r.choice(
-            [
-                "mkdir",
-                "mkdir",
-                "write",
-                "write",
-                "write",
-                "hold",
-                "hold",
-                "more",
-                "unlink",
-                "rmdir",
-                "rename",
-                "rename",
-                "link",
-                "symlink",
-                "chmod",
-                "truncate",
-                "setxattr",
-                "mksnap",
-                "mksnap",
-                "rmsnap",
-                "renamesnap",
-                "close",
-                "look",
-            ]
-        )
+        what = r.choice(WAYS)
         try:
             getattr(self, what)(fs)
         except cephfs.Error as error:

@@ -18,6 +18,7 @@ from mdsdaemon.cephx.caps import MAY_READ, MAY_SNAPSHOT, MAY_WRITE
 from mdsdaemon.encoding import DecodeError, Map, Str, decode, field, wire
 from mdsdaemon.maps.mds_map import FLAG_ALLOW_SNAPS
 from mdsdaemon.messages.client_reply import ListingWriter
+from mdsdaemon.rank.cache.nests import carry_up_all
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access
 from mdsdaemon.rank.server.maps import wait_for_map
@@ -172,6 +173,7 @@ def handle_mksnap(server: Server, req: MDRequest) -> None:
     check_name(name)
     metadata = _metadata(msg.data)
 
+    carry_up_all(rank)  # what it sees has its sums
     new = realm.inode is not diri
     change = Prepare(SnapOp.CREATE, diri.ino, name=name, stamp=req.stamp)
     tid, snapid = rank.snaps.table.begin(change)

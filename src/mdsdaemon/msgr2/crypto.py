@@ -1,4 +1,4 @@
-"""How frames are protected: crc32c, or AES-128-GCM with counted nonces.
+"""Frames sealed with AES-128-GCM and counted nonces, and the signature of a handshake.
 
 Format: ceph/ceph, src/msg/async/crypto_onwire.cc, src/include/crc32c.h (Pacific)
 """
@@ -9,7 +9,6 @@ import hmac
 from hashlib import sha256
 from struct import Struct
 
-from crc32c import crc32c
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -22,20 +21,9 @@ SIGNATURE_LEN = 32
 _KEY_LEN = 16
 _NONCE_LEN = 12
 _NONCE = Struct("<IQ")
-_ONES = 0xFFFFFFFF
 _COUNTER_MASK = (1 << 64) - 1
 
 Buffer = bytes | bytearray | memoryview
-
-
-def preamble_crc(data: Buffer) -> int:
-    """CRC-32C of a frame preamble: Ceph's form with seed 0, no final inversion."""
-    return crc32c(data, _ONES) ^ _ONES
-
-
-def segment_crc(data: Buffer) -> int:
-    """CRC-32C of a segment: Ceph's form with seed -1, no final inversion."""
-    return crc32c(data) ^ _ONES
 
 
 def sign(session_key: bytes, transcript: Buffer) -> bytes:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from struct import Struct
 
-from mdsdaemon.msgr2.crypto import GCM_TAG_LEN, GcmOpen, preamble_crc, segment_crc
+from crc32c import crc32c
+
+from mdsdaemon.msgr2.crypto import GCM_TAG_LEN, GcmOpen
 from mdsdaemon.msgr2.errors import ProtocolError
 from mdsdaemon.msgr2.frames import (
     CRC_EPILOGUE,
@@ -27,6 +29,8 @@ LATE_STATUS_ABORTED = 0x1
 LATE_STATUS_MASK = 0xF
 
 _PREAMBLE = Struct("<BBIxxIxxIxxIxxxxI")  # tag, number of segments, their lengths, crc
+_CRC_AT = PREAMBLE_LEN - 4
+_ONES = 0xFFFFFFFF
 _U32 = Struct("<I")
 _MESSAGE = int(Tag.MESSAGE)
 _MESSAGE_PARTS = ("front", "middle", "data")
@@ -167,20 +171,15 @@ class FrameReader:
         """Take the next preamble apart; False if it is not there yet."""
         pos = self._pos
         opener = self._open
-        if opener is None:
-            size = PREAMBLE_LEN
-            head = bytes(self._buffer[pos : pos + size])
-            if len(head) < size:
-                return False
-        else:
-            size = SECURE_PREAMBLE_LEN
-            sealed = self._buffer[pos : pos + size]
-            if len(sealed) < size:
-                return False
-            head = opener.open(sealed)
+        size = PREAMBLE_LEN if opener is None else SECURE_PREAMBLE_LEN
+        head: bytes | bytearray = self._buffer[pos : pos + size]
+        if len(head) < size:
+            return False
+        if opener is not None:
+            head = opener.open(head)
             self._inline = head[PREAMBLE_LEN:]
         tag, count, l0, l1, l2, l3, crc = _PREAMBLE.unpack_from(head)
-        if preamble_crc(head[: PREAMBLE_LEN - 4]) != crc:
+        if crc32c(head[:_CRC_AT], _ONES) ^ _ONES != crc:
             raise ProtocolError("a frame's preamble has a wrong crc")
         if not 1 <= count <= MAX_NUM_SEGMENTS:
             raise ProtocolError(f"a frame has {count} segments")
@@ -189,7 +188,15 @@ class FrameReader:
             raise ProtocolError("a frame's last segment is empty")
         if tag > _LAST_TAG or not self.allowed >> tag & 1:
             raise ProtocolError(f"frame {tag_name(tag)} is out of place")
-        self._check_limits(tag, lengths)
+        limits = self._limits
+        if (
+            tag != _MESSAGE
+            or l0 != MSG_HEADER2.size
+            or l1 > limits.front
+            or l2 > limits.middle
+            or l3 > limits.data
+        ):
+            self._check_limits(tag, lengths)
         if opener is None:
             rest = sum(lengths)
             if l0:
@@ -235,7 +242,7 @@ class FrameReader:
         first = bytes(data[at : at + lengths[0]])
         at += lengths[0]
         if first:
-            if segment_crc(first) != _U32.unpack_from(data, at)[0]:
+            if crc32c(first) ^ _ONES != _U32.unpack_from(data, at)[0]:
                 raise ProtocolError("a frame's first segment has a wrong crc")
             at += 4
         segments = [first]
@@ -246,10 +253,12 @@ class FrameReader:
             segment = bytes(data[at : at + length])
             at += length
             segments.append(segment)
-            crcs.append(segment_crc(segment))
+            crcs.append(crc32c(segment) ^ _ONES)
         late_status, *expected = CRC_EPILOGUE.unpack_from(data, at)
         if crcs != expected[: len(crcs)]:
             raise ProtocolError("a frame's segment has a wrong crc")
+        if late_status & LATE_STATUS_MASK == LATE_STATUS_COMPLETE:
+            return segments
         return _unless_aborted(late_status, segments)
 
     def _open_segments(

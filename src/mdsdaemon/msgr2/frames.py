@@ -15,12 +15,9 @@ from collections.abc import Sequence
 from struct import Struct
 
 from attrs import frozen
+from crc32c import crc32c
 
-from mdsdaemon.msgr2.crypto import (
-    GcmSeal,
-    preamble_crc,
-    segment_crc,
-)
+from mdsdaemon.msgr2.crypto import GcmSeal
 
 PREAMBLE_LEN = 32
 INLINE_LEN = 48
@@ -36,6 +33,8 @@ _SECURE_EPILOGUE = bytes([LATE_STATUS_COMPLETE]) + bytes(SECURE_EPILOGUE_LEN - 1
 _ALIGN = 8
 _PAGE_ALIGN = 4096
 _PADDING = bytes(INLINE_LEN)
+_ONES = 0xFFFFFFFF
+"""Ceph's crc has no final inversion; that of a preamble begins with 0, others with -1."""
 
 
 @frozen
@@ -73,14 +72,7 @@ def _preamble(tag: int, segments: Sequence[bytes], count: int) -> bytes:
             _PAGE_ALIGN if l3 else 0,
             0,
         )
-    return head + _U32.pack(preamble_crc(head))
-
-
-def _segment_count(segments: Sequence[bytes]) -> int:
-    count = len(segments)
-    while count > 1 and not segments[count - 1]:
-        count -= 1
-    return count
+    return head + _U32.pack(crc32c(head, _ONES) ^ _ONES)
 
 
 class FrameWriter:
@@ -104,17 +96,19 @@ class FrameWriter:
 
     def write(self, tag: int, *segments: bytes) -> None:
         """Add one frame; trailing empty segments are left out."""
-        count = _segment_count(segments)
+        count = len(segments)
+        while count > 1 and not segments[count - 1]:
+            count -= 1
         preamble = _preamble(tag, segments, count)
-        before = len(self._parts)
         if self._seal is None:
-            self._write_crc(preamble, segments, count)
+            frame = _in_crc_mode(preamble, segments, count)
         else:
-            self._write_secure(self._seal, preamble, segments, count)
-        new = self._parts[before:]
-        self.nbytes += sum(map(len, new))
+            frame = _in_secure_mode(self._seal, preamble, segments, count)
+        self._parts += frame
+        for part in frame:
+            self.nbytes += len(part)
         if self.transcript is not None:
-            self.transcript += b"".join(new)
+            self.transcript += b"".join(frame)
 
     def write_raw(self, data: bytes) -> None:
         """Add bytes outside of any frame (the banner)."""
@@ -131,43 +125,46 @@ class FrameWriter:
         self.nbytes = 0
         return data
 
-    def _write_crc(self, preamble: bytes, segments: Sequence[bytes], count: int) -> None:
-        first = segments[0]
-        parts = self._parts
-        if not first:
-            parts.append(preamble)
-        else:
-            parts += (preamble, first, _U32.pack(segment_crc(first)))
-        if count == 1:
-            return
-        crcs = [0, 0, 0]
-        for index in range(1, count):
-            segment = segments[index]
-            crcs[index - 1] = segment_crc(segment)
-            if segment:
-                parts.append(segment)
-        parts.append(CRC_EPILOGUE.pack(LATE_STATUS_COMPLETE, *crcs))
 
-    def _write_secure(
-        self, seal: GcmSeal, preamble: bytes, segments: Sequence[bytes], count: int
-    ) -> None:
-        first = segments[0]
-        length = len(first)
-        parts = self._parts
-        if length <= INLINE_LEN:
-            parts.append(seal.seal(preamble + first + _PADDING[length:]))
-        else:
-            parts.append(seal.seal(preamble + first[:INLINE_LEN]))
-            parts.append(seal.seal(first[INLINE_LEN:] + bytes(-length % 16)))
-        if count == 1:
-            return
-        rest: list[bytes] = []
-        for index in range(1, count):
-            segment = segments[index]
-            if segment:
-                rest.append(segment)
-                padding = -len(segment) % 16
-                if padding:
-                    rest.append(_PADDING[:padding])
-        rest.append(_SECURE_EPILOGUE)
-        parts.append(seal.seal(b"".join(rest)))
+def _in_crc_mode(preamble: bytes, segments: Sequence[bytes], count: int) -> list[bytes]:
+    first = segments[0]
+    frame = [preamble]
+    if first:
+        frame += (first, _U32.pack(crc32c(first) ^ _ONES))
+    if count == 1:
+        return frame
+    if count == 2:  # as most messages have it
+        frame.append(segments[1])
+        crcs = [crc32c(segments[1]) ^ _ONES, 0, 0]
+    else:
+        frame += filter(None, segments[1:count])
+        crcs = [crc32c(segment) ^ _ONES for segment in segments[1:count]]
+        crcs += [0] * (4 - count)
+    frame.append(CRC_EPILOGUE.pack(LATE_STATUS_COMPLETE, *crcs))
+    return frame
+
+
+def _in_secure_mode(
+    seal: GcmSeal, preamble: bytes, segments: Sequence[bytes], count: int
+) -> list[bytes]:
+    first = segments[0]
+    length = len(first)
+    if length <= INLINE_LEN:
+        frame = [seal.seal(preamble + first + _PADDING[length:])]
+    else:
+        frame = [
+            seal.seal(preamble + first[:INLINE_LEN]),
+            seal.seal(first[INLINE_LEN:] + bytes(-length % 16)),
+        ]
+    if count == 1:
+        return frame
+    rest: list[bytes] = []
+    for segment in segments[1:count]:
+        if segment:
+            rest.append(segment)
+            padding = -len(segment) % 16
+            if padding:
+                rest.append(_PADDING[:padding])
+    rest.append(_SECURE_EPILOGUE)
+    frame.append(seal.seal(b"".join(rest)))
+    return frame

@@ -69,19 +69,15 @@ class Handshake:
         self._expected_signature = b""
         self._global_id = 0
         self._attempts = 0
-        self._state: State
-        self.state = State.BANNER_ACCEPTING if self.server else State.BANNER_CONNECTING
+        self.state: State
+        """Where the wire stands; what may arrive next follows from it (`enter`)."""
+        self.enter(State.BANNER_ACCEPTING if self.server else State.BANNER_CONNECTING)
         banner = encode_payload(BannerPayload(MSGR2_FEATURE_REVISION_1, MSGR2_FEATURE_REVISION_1))
         self.writer.write_raw(BANNER_PREFIX + _U16.pack(len(banner)) + banner)
 
-    @property
-    def state(self) -> State:
-        """Where the wire stands; what may arrive next follows from it."""
-        return self._state
-
-    @state.setter
-    def state(self, state: State) -> None:
-        self._state = state
+    def enter(self, state: State) -> None:
+        """Go over to another state."""
+        self.state = state
         self.reader.allowed = ALLOWED_MASK[state]
 
     def advance(self) -> bool:
@@ -89,7 +85,7 @@ class Handshake:
 
         Raises ProtocolError or AuthError.
         """
-        state = self._state
+        state = self.state
         if state in (State.DECIDING, State.READY, State.CLOSED):
             return False
         if state in (State.BANNER_CONNECTING, State.BANNER_ACCEPTING):
@@ -124,7 +120,7 @@ class Handshake:
         unknown = features.required & ~MSGR2_FEATURE_REVISION_1
         if unknown:
             raise ProtocolError(f"the peer requires msgr2 features {unknown:#x} that we lack")
-        self.state = State.HELLO_ACCEPTING if self.server else State.HELLO_CONNECTING
+        self.enter(State.HELLO_ACCEPTING if self.server else State.HELLO_CONNECTING)
         self.send(Tag.HELLO, Hello(self._endpoint.name.type, self._peer_seen_at))
         return True
 
@@ -148,7 +144,7 @@ class Handshake:
         elif con_mode != CEPH_CON_MODE_CRC:
             raise ProtocolError(f"connection mode {con_mode} is neither crc nor secure")
         self._attempts = 0
-        self.state = State.AUTH_ACCEPTING_SIGN if self.server else State.AUTH_CONNECTING_SIGN
+        self.enter(State.AUTH_ACCEPTING_SIGN if self.server else State.AUTH_CONNECTING_SIGN)
         self.writer.write(Tag.AUTH_SIGNATURE, signature)
 
     def _check_signature(self, signature: bytes) -> None:
@@ -160,4 +156,4 @@ class Handshake:
         session.wire = self._wire
         session.keepalive_wanted = False
         session.ready()
-        self.state = State.READY
+        self.enter(State.READY)

@@ -76,7 +76,7 @@ class ClientHandshake(Handshake):
             raise ProtocolError(f"the peer is of type {there}, not {wanted}")
         self._endpoint.learn_addr(hello.peer_addr)
         self.events.append(HelloReceived(hello.entity_type, hello.peer_addr))
-        self.state = State.AUTH_CONNECTING
+        self.enter(State.AUTH_CONNECTING)
         self._request(self._auth.request())
 
     def _request(self, request: AuthRequest) -> None:
@@ -107,7 +107,7 @@ class ClientHandshake(Handshake):
         self._check_signature(frame.signature)
         self.events.append(Authenticated(self._global_id, self.con_mode, None))
         if self._session.server_cookie:
-            self.state = State.SESSION_RECONNECTING
+            self.enter(State.SESSION_RECONNECTING)
             self._send_reconnect()
         else:
             self._send_ident()
@@ -119,7 +119,7 @@ class ClientHandshake(Handshake):
         session.begin_session()
         if not session.lossy and not session.client_cookie:
             session.client_cookie = self._endpoint.new_cookie()
-        self.state = State.SESSION_CONNECTING
+        self.enter(State.SESSION_CONNECTING)
         self.send(
             Tag.CLIENT_IDENT,
             ClientIdent(
@@ -196,5 +196,5 @@ class ClientHandshake(Handshake):
 
     def _on_wait(self, _: Wait) -> None:
         self._session.state = SessionState.WAIT
-        self.state = State.CLOSED
+        self.enter(State.CLOSED)
         self.events.append(Waited())

@@ -93,7 +93,7 @@ class ServerHandshake(Handshake):
         # Ceph learns its address here too; a stranger who has proved nothing could then name it.
         # We learn it from the peers that we chose to connect to.
         self.events.append(HelloReceived(hello.entity_type, hello.peer_addr))
-        self.state = State.AUTH_ACCEPTING
+        self.enter(State.AUTH_ACCEPTING)
 
     def _on_auth_request(self, request: AuthRequestPayload) -> None:
         self._attempt("authentication")
@@ -108,7 +108,7 @@ class ServerHandshake(Handshake):
 
     def _answer(self, verdict: AuthVerdict) -> None:
         if isinstance(verdict, AuthMore):
-            self.state = State.AUTH_ACCEPTING_MORE
+            self.enter(State.AUTH_ACCEPTING_MORE)
             self.send(Tag.AUTH_REPLY_MORE, AuthMorePayload(verdict.payload))
         elif isinstance(verdict, AuthDone):
             if verdict.con_mode not in self._modes:
@@ -124,7 +124,7 @@ class ServerHandshake(Handshake):
             assert isinstance(verdict, AuthBadMethod)
             # Ceph stays in AUTH_ACCEPTING_MORE after a refused second round, and drops the
             # client's next AUTH_REQUEST; here the client may begin anew.
-            self.state = State.AUTH_ACCEPTING
+            self.enter(State.AUTH_ACCEPTING)
             self.send(
                 Tag.AUTH_BAD_METHOD,
                 AuthBadMethodPayload(self._method, verdict.result, verdict.methods, verdict.modes),
@@ -134,7 +134,7 @@ class ServerHandshake(Handshake):
     def _on_auth_signature(self, frame: AuthSignature) -> None:
         self._check_signature(frame.signature)
         self.events.append(Authenticated(self._global_id, self.con_mode, self.identity))
-        self.state = State.SESSION_ACCEPTING
+        self.enter(State.SESSION_ACCEPTING)
 
     # ---- session ----
 
@@ -156,13 +156,13 @@ class ServerHandshake(Handshake):
         assert self.identity is not None
         self._request = NeedDecision(ident, self.peer_type, self._policy, self.identity)
         self.events.append(self._request)
-        self.state = State.DECIDING
+        self.enter(State.DECIDING)
 
     def apply(self, decision: Decision) -> None:
         """Carry out the registry's decision; see `Wire.apply`."""
-        if self._state is not State.DECIDING:
-            raise RuntimeError(f"no decision is wanted in state {self._state.name}")
-        self.state = State.SESSION_ACCEPTING
+        if self.state is not State.DECIDING:
+            raise RuntimeError(f"no decision is wanted in state {self.state.name}")
+        self.enter(State.SESSION_ACCEPTING)
         match decision:
             case Accept():
                 if decision.replaced is not None:

@@ -158,12 +158,14 @@ class Wire:
             return events.popleft()
         handshake = self._handshake
         try:
-            if not self.is_ready:
+            if handshake.state is not State.READY:
                 while not events and handshake.advance():
                     pass
                 if events:
                     return events.popleft()
-            return self._next_when_ready() if self.is_ready else None
+                if handshake.state is not State.READY:
+                    return None
+            return self._next_when_ready()
         except BaseException:
             self._silence()
             raise
@@ -293,7 +295,7 @@ class Wire:
         self._handshake.session = None
 
     def _silence(self) -> None:
-        self._handshake.state = State.CLOSED
+        self._handshake.enter(State.CLOSED)
         self._events.clear()
         self._reader.clear()
         self._writer.take()

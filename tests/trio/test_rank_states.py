@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+import trio
 from tests.trio.rank_cluster import (
     ask,
     holder,
     is_active,
     make,
     names,
+    pool_objects,
     rank_of,
     remove_object,
     serving,
@@ -128,3 +131,26 @@ async def test_out_of_touch_with_the_monitors(autojump_clock: MockClock) -> None
         network.heal()
         await until(lambda: first.lives == 2)
         assert await names(rank_of(second)) == ["kept", "new"]
+
+
+@pytest.mark.parametrize("follower", [False, True])
+async def test_a_spoilt_event_is_damage(autojump_clock: MockClock, follower: bool) -> None:
+    """In the middle of the journal; at its end it would be a torn write, which is cut off."""
+    async with serving(mds=2) as (cluster, first):
+        rank = rank_of(first)
+        for number in range(30):
+            await make(rank, f"d{number}")
+        if follower:
+            await cluster.command(
+                "fs set", fs_name="cephfs", var="allow_standby_replay", val="true"
+            )
+        assert rank.mdlog.write_pos > (4 << 20) + 20_000
+        held = pool_objects(cluster)["200.00000001"].content
+        held.write(5000, b"\xff" * 64)
+        await cluster.mds.kill(first.name)
+        await cluster.command("mds fail", role_or_gid="cephfs:0")
+        damaged: list[int] = []
+        while not damaged:
+            await trio.sleep(0.5)
+            damaged = (await fs_map(cluster))["damaged"]
+        assert damaged == [0]

@@ -13,6 +13,7 @@ from mdsdaemon.encoding import DecodeError
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.rank.core import RankCore
 from mdsdaemon.rank.errors import FsError
+from mdsdaemon.rank.log.replay import CorruptJournal
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.states.base import StateWork
@@ -108,7 +109,7 @@ class RankFate(RankCore):
 
     def state_failed(self, work: StateWork, error: Exception) -> bool:
         """What a state's work ends with: True when this decides what becomes of the rank."""
-        if isinstance(error, DecodeError):
+        if isinstance(error, DecodeError | CorruptJournal):
             self.damaged(str(error))
         elif isinstance(error, OSError | FsError):
             if isinstance(error, OSError) and self.is_end_of_rank(error):

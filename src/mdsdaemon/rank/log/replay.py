@@ -7,6 +7,7 @@ Behaviour: ceph/ceph, src/mds/MDLog.cc (_replay_thread, standby_trim_segments), 
 from __future__ import annotations
 
 import errno
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import trio
@@ -55,11 +56,13 @@ class Replay:
         mdlog = self.mdlog
         journal = self._journal()
         skip = mdlog.rank.config.get_bool("mds_log_skip_corrupt_events")
-        async for batch in journal.read_batches(at_most=BEFORE_A_BREAK, skip_corrupt=skip):
-            for entry in batch:
-                self._entry(entry, skip)
-            mdlog.counters.positions(mdlog)
-            await trio.lowlevel.checkpoint()
+        reading = journal.read_batches(at_most=BEFORE_A_BREAK, skip_corrupt=skip)
+        async with aclosing(reading) as batches:
+            async for batch in batches:
+                for entry in batch:
+                    self._entry(entry, skip)
+                mdlog.counters.positions(mdlog)
+                await trio.lowlevel.checkpoint()
 
     def _journal(self) -> Journaler:
         journal = self.mdlog.journaler

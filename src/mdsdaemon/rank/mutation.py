@@ -240,7 +240,7 @@ class Mutation:
         return int(self.rank.config.get_float("mds_dirstat_min_interval") * 1e9)
 
     def _check_sums(self, directory: CDir) -> None:
-        """A directory of one fragment has what is in that; if they differ, the fragment is right."""
+        """A directory of one fragment has what that has; if they differ, the fragment is right."""
         if directory.frag.enc:
             return
         fnode, stored = directory.fnode, directory.inode.inode

@@ -38,6 +38,7 @@ class LogSegment:
         tables: by table ("inotable", "sessionmap", "snaptable"), the version that must be saved.
         sessions: by client, sessions whose completed requests must be saved.
         purging: inode numbers set free by events of this segment, until that is recorded.
+        purges_begun: those of them whose objects are being deleted.
         pending_tids: by table, transactions that are prepared and not committed.
         progress: opens when something outside of the journal was done with one of the above.
     """
@@ -56,6 +57,7 @@ class LogSegment:
     tables: dict[str, int] = field(factory=dict)
     sessions: set[int] = field(factory=set, repr=False)
     purging: set[int] = field(factory=set, repr=False)
+    purges_begun: set[int] = field(factory=set, repr=False)
     pending_tids: dict[int, set[int]] = field(factory=dict, repr=False)
     progress: Gate | None = field(default=None, repr=False)
 

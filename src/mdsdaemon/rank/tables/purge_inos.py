@@ -26,8 +26,14 @@ AT_ONCE = 10
 
 
 def purge_numbers(rank: RankCore, inos: Iterable[int], segment: LogSegment) -> None:
-    """Delete the first objects of these numbers, then free them; the segment waits for that."""
-    numbers = sorted(inos)
+    """Delete the first objects of these numbers, then free them; the segment waits for that.
+
+    What is under way already is left out: ceph-mds dies of a journal that frees a number twice.
+    """
+    numbers = sorted(set(inos) - segment.purges_begun)
+    if not numbers:
+        return
+    segment.purges_begun.update(numbers)
     free = normalised((ino, 1) for ino in numbers)
     pool = rank.default_data_pool
     work = (ObjectWork(pool, object_name(ino, 0), ObjectOperation().remove()) for ino in numbers)
@@ -47,6 +53,8 @@ def purge_numbers(rank: RankCore, inos: Iterable[int], segment: LogSegment) -> N
 
     def gone() -> None:
         segment.purging.difference_update(numbers)
+        segment.purges_begun.difference_update(numbers)
         segment.done()
 
-    Execution(rank, work, AT_ONCE, done).start()
+    # not before the journal has that the session ended
+    rank.mdlog.when_safe(rank.mdlog.write_pos, Execution(rank, work, AT_ONCE, done).start)

@@ -81,6 +81,9 @@ class Config:
         self.ignored_mon_values: dict[str, str] = {}
         self._values: dict[str, dict[Level, Value]] = {}
         self._final: dict[str, Value] = {}
+        self._ints: dict[str, int] = {}
+        self._bools: dict[str, bool] = {}
+        self._floats: dict[str, float] = {}
         self._changed: set[str] = set()
         self._observers: dict[int, tuple[frozenset[str], Observer]] = {}
         self._next_observer = 0
@@ -125,24 +128,36 @@ class Config:
 
     def get_bool(self, name: str) -> bool:
         """The value of a `bool` option. KeyError: unknown; TypeError: of another type."""
+        known = self._bools.get(name)
+        if known is not None:
+            return known
         value = self.get(name)
         if not isinstance(value, bool):
             raise TypeError(f"option {name} is not a truth value")
+        self._bools[name] = value
         return value
 
     def get_int(self, name: str) -> int:
         """The value of an `int`, `uint`, `size`, `secs` or `millisecs` option."""
+        known = self._ints.get(name)
+        if known is not None:
+            return known
         value = self.get(name)
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(f"option {name} is not an integer")
+        self._ints[name] = value
         return value
 
     def get_float(self, name: str) -> float:
         """The value of a `float` option, or of one that holds whole seconds."""
+        known = self._floats.get(name)
+        if known is not None:
+            return known
         value = self.get(name)
         if isinstance(value, bool | str):
             raise TypeError(f"option {name} is not a number")
-        return float(value)
+        self._floats[name] = number = float(value)
+        return number
 
     def get_str(self, name: str) -> str:
         """The value of a `str`, `uuid`, `addr` or `addrvec` option."""
@@ -317,7 +332,8 @@ class Config:
         return problems
 
     def _refresh(self, name: str) -> None:
-        self._final.clear()
+        for known in (self._final, self._ints, self._bools, self._floats):
+            known.clear()
         self._changed.add(name)
 
     # -- observers ------------------------------------------------------------------------------

@@ -8,7 +8,15 @@ class Thing:
 decode(Thing, data)      encode(Thing, thing)      to_plain(thing)
 """
 
-from mdsdaemon.encoding.api import ALL_FEATURES, decode, encode, from_plain, to_plain
+from mdsdaemon.encoding.api import (
+    ALL_FEATURES,
+    decode,
+    encode,
+    from_plain,
+    to_plain,
+    writer,
+    written,
+)
 from mdsdaemon.encoding.codec import Codec, as_codec
 from mdsdaemon.encoding.containers import (
     Array,
@@ -92,4 +100,6 @@ __all__ = [
     "to_plain",
     "wire",
     "wire_codec",
+    "writer",
+    "written",
 ]

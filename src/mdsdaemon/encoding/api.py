@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from mdsdaemon.encoding.codec import Codec, as_codec
+from mdsdaemon.encoding.codec import Codec, Encoder, as_codec
 from mdsdaemon.encoding.errors import DecodeError, EncodeError
 from mdsdaemon.encoding.struct_codec import WireCodec
 
@@ -64,15 +65,33 @@ def encode(
         EncodeError: a field's value does not fit its type.
     """
     codec = as_codec(what)
+    if version is not None and isinstance(codec, WireCodec):
+        return written(codec.encode_body(version), value, features, codec)
+    return written(codec.encoder(), value, features, codec)
+
+
+def written(encoder: Encoder, value: Any, features: int, codec: Codec[Any]) -> bytes:
+    """The bytes that an encoder of `codec` writes; for those who have looked it up before.
+
+    Raises:
+        EncodeError: a field's value does not fit its type.
+    """
     out = bytearray()
     try:
-        if version is not None and isinstance(codec, WireCodec):
-            codec.encode_body(version)(out, value, features)
-        else:
-            codec.encoder()(out, value, features)
+        encoder(out, value, features)
     except (struct.error, ValueError, TypeError, AttributeError, KeyError) as error:
         raise EncodeError(f"{_name(codec)}: {error}") from error
     return bytes(out)
+
+
+def writer(what: Codec[T] | type[T]) -> Callable[[T, int], bytes]:
+    """`encode` of one type, for those who write many: `(value, features) -> bytes`."""
+    codec = as_codec(what)
+
+    def write(value: T, features: int = ALL_FEATURES) -> bytes:
+        return written(codec.encoder(), value, features, codec)
+
+    return write
 
 
 def to_plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import attrs
 
-from mdsdaemon.encoding import DecodeError, encode, field, wire, wire_codec
+from mdsdaemon.encoding import DecodeError, WireCodec, field, wire, wire_codec, written
 from mdsdaemon.encoding.struct_codec import ByValue
 from mdsdaemon.types.entity import PeerName
 
@@ -46,6 +46,7 @@ class Message:
     """
 
     TYPE: ClassVar[int] = 0
+    CODEC: ClassVar[WireCodec[Any]]
     PAYLOAD_IN_DATA: ClassVar[bool] = False
     """Whether the payload lies in the ``data`` segment instead of the front."""
 
@@ -92,6 +93,7 @@ def message(
         if type_code in TYPES:
             raise TypeError(f"{cls.__name__} and {TYPES[type_code].__name__} have one type code")
         TYPES[type_code] = made
+        made.CODEC = wire_codec(made)
         return made
 
     return build
@@ -105,11 +107,11 @@ def encode_message(msg: Message, features: int) -> tuple[int, int, bytes]:
     Raises:
         EncodeError: a field's value does not fit.
     """
-    codec = wire_codec(type(msg))
+    codec = msg.CODEC
     version, compat = codec.pick(features)
     if codec.by_value is not None:
         version, compat = codec.by_value(msg, version, compat)
-    payload = encode(codec, msg, features, version=version)
+    payload = written(codec.encode_body(version), msg, features, codec)
     if msg.PAYLOAD_IN_DATA:
         msg.data = payload
         return version, compat, b""
@@ -133,7 +135,7 @@ def decode_message(
     cls = TYPES.get(type_code)
     if cls is None:
         raise DecodeError("Message", "type", 0, f"unknown message type {type_code}")
-    codec = wire_codec(cls)
+    codec = cls.CODEC
     if compat > codec.newest:
         why = f"needs version {compat}, {codec.newest} is known here"
         raise DecodeError(cls.__name__, "", 0, why)

@@ -163,7 +163,7 @@ class Wire:
                     pass
                 if events:
                     return events.popleft()
-                if handshake.state is not State.READY:
+                if not self.is_ready:
                     return None
             return self._next_when_ready()
         except BaseException:

@@ -16,9 +16,9 @@ from mdsdaemon.encoding import (
     Str,
     Tuple,
     decode,
-    encode,
     field,
     wire,
+    writer,
 )
 from mdsdaemon.types.entity import PeerName
 from mdsdaemon.types.frag import DirFrag, Frag, FragTree
@@ -87,6 +87,9 @@ class Dentries:
     dnull: list[NullBit] = field(List(NullBit), factory=list)
 
 
+_write_dentries = writer(Dentries)
+
+
 @wire(v=2, compat=2, ceph="EMetaBlob::dirlump")
 class DirLump:
     """A directory fragment's header, and the dentries of it that change.
@@ -114,7 +117,7 @@ class DirLump:
         self.nfull = len(dentries.dfull)
         self.nremote = len(dentries.dremote)
         self.nnull = len(dentries.dnull)
-        self.dnbl = encode(Dentries, dentries, features)
+        self.dnbl = _write_dentries(dentries, features)
 
 
 @wire(v=8, compat=5, ceph="EMetaBlob")

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 
-from mdsdaemon.encoding import U32, DecodeError, Union, decode, encode, field, wire
+from mdsdaemon.encoding import U32, DecodeError, Union, decode, field, wire, writer
 from mdsdaemon.types.features import FEATURES_PACIFIC
 from mdsdaemon.types.journal import (
     ECommitted,
@@ -130,6 +130,9 @@ class _Entry:
     envelope: _Envelope = field(_Envelope)
 
 
+_write_entry = writer(_Entry)
+
+
 def event_type(event: LogEvent) -> EventType:
     """The type of an event."""
     return _TYPES[type(event)]
@@ -141,7 +144,7 @@ def encode_event(event: LogEvent, features: int = FEATURES_PACIFIC) -> bytes:
     Raises:
         EncodeError: a field's value does not fit its type.
     """
-    return encode(_Entry, _Entry(0, _Envelope(event)), features)
+    return _write_entry(_Entry(0, _Envelope(event)), features)
 
 
 def decode_event(payload: bytes) -> LogEvent:

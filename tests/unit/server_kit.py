@@ -86,6 +86,10 @@ class FakeConnection:
         self.session: Any = None
         self.peer_type = CLIENT
         self.sent: list[Any] = []
+        self.down = False
+
+    def mark_down(self) -> None:
+        self.down = True
 
     def send_message(self, msg: Any) -> None:
         self.sent.append(msg)

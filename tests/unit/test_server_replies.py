@@ -10,7 +10,7 @@ from tests.unit.server_kit import Client, ServerKit, in_trio
 from mdsdaemon.encoding import decode
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.client_reply import CreatedInode
-from mdsdaemon.types.client_args import GetattrArgs, MkdirArgs, OpenArgs
+from mdsdaemon.types.client_args import FilelockArgs, GetattrArgs, MkdirArgs, OpenArgs
 from mdsdaemon.types.client_caps import STAT_CAP_INODE_ALL
 from mdsdaemon.types.client_ops import MDS_FLAG_REPLAY, MDS_FLAG_WANT_DENTRY, MdsOp
 from mdsdaemon.types.mds import FilePath
@@ -260,3 +260,19 @@ def test_replies_without_a_trace_for_tests_of_clients() -> None:
     client = kit.client()
     assert not client.mkdir("/d").first.is_target
     assert client.lookup("/d").first.is_target, "only those to changes"
+
+
+@in_trio
+def test_a_client_with_too_many_requests_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mdsdaemon.rank.server.server.MAX_UNDER_WAY", 3)
+    kit = ServerKit()
+    holder, flooder = kit.client(), kit.client()
+    ino = holder.create("/f").ino
+    assert holder.setlk(ino, rule=2, type=2, owner=1 << 63, wait=0).result == 0
+    args = FilelockArgs(rule=2, type=2, owner=1 << 63, wait=1)
+    for _ in range(4):
+        flooder.send(MdsOp.SETFILELOCK, ino, args=args)
+    kit.settle()
+    assert kit.rank.server.num_requests() == 3
+    assert flooder.con.down
+    assert not holder.con.down

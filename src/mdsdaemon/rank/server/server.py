@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.mutation import Mutation
     from mdsdaemon.rank.session import Session
 
+MAX_UNDER_WAY = 65_536
+"""Requests of one client that may wait at a time."""
+
 Handler = Callable[["Server", MDRequest], None]
 
 
@@ -112,6 +115,11 @@ class Server:
             return
         if (session.name.num, msg.tid) in self._active:
             rank.log.debug("%s is under way already, dropping", msg)
+            return
+        if len(session.requests) >= MAX_UNDER_WAY:
+            rank.log.warning("%s has %d requests under way, cut off", session, MAX_UNDER_WAY)
+            if msg.connection is not None:
+                msg.connection.mark_down()
             return
         req = MDRequest(rank, session, msg)
         req.queued_for_replay = replay

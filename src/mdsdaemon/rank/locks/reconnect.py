@@ -66,9 +66,9 @@ class Reconnect(Silent):
             if not held:
                 del self.claims[ino]
         self._take_claim(inode, session, claim)
-        follows = claim.snap_follows
-        if 0 < follows < inode.first - 1:
-            self.rank.snaps.flushes.rebuild(inode, session.client, follows)
+        self.rank.snaps.flushes.reclaimed(
+            inode, session.client, claim.snap_follows, claim.body.issued
+        )
         right_realm(self.rank, session, inode, claim.body.snaprealm)
         return True
 

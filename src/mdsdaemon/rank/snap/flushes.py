@@ -23,7 +23,7 @@ from mdsdaemon.rank.cache.stats import copy_nest
 from mdsdaemon.rank.locks.cap_fields import decode_xattrs, update_fields
 from mdsdaemon.rank.mutation import Mutation
 from mdsdaemon.rank.snap.cow import copy_of
-from mdsdaemon.types.client_caps import CAP_ANY_WR, CAP_XATTR_EXCL
+from mdsdaemon.types.client_caps import CAP_ANY_FILE_WR, CAP_ANY_WR, CAP_XATTR_EXCL
 from mdsdaemon.types.inode import OldInode
 from mdsdaemon.types.journal import EOpen
 from mdsdaemon.types.mds import VInodeNo
@@ -134,19 +134,31 @@ class SnapFlushes:
             for client in (clients_of(later) or set()) - left:
                 self._answered(later, client)
 
-    def rebuild(self, head: CInode, client: int, follows: int) -> None:
-        """A client is back that knew no snapshot after `follows`: it may have something to say."""
-        realm = self.snaps.realm_of(head)
-        if not realm.has_snaps_in(follows + 1, head.first - 1):
+    def reclaimed(self, head: CInode, client: int, follows: int, issued: int) -> None:
+        """A client is back after a failover: it may have something to say.
+
+        Args:
+            follows: the newest snapshot before the first that it has to say something of; 0: it
+                knows of none, perhaps since it has not heard of them yet.
+            issued: what it may have been doing.
+        """
+        lasts = self.rank.cache.snap_lasts.get(head.ino)
+        if lasts is None:
             return
-        while True:
-            copy = self.rank.cache.snap_after(head.ino, follows)
-            if copy is None:
-                return
+        if follows:
+            known = self.rank.cache.snap_inodes
+            copies = [known[head.ino, last] for last in lasts if last > follows]
+        elif issued & CAP_ANY_FILE_WR:
+            waiting: set[CInode] = set()
+            for segment in self.rank.mdlog.segments.values():
+                waiting |= segment.open_files
+            copies = [copy for copy in waiting if copy.ino == head.ino and copy is not head]
+        else:
+            return
+        for copy in copies:
             for snap in self._snaps_in(head, max(copy.first, follows + 1), copy.last):
                 self._expect(head, copy, snap, client)
                 self.rank.mdlog.segment.open_files.add(copy)
-            follows = copy.last
 
     # -- clients say what it was -------------------------------------------------------------
 

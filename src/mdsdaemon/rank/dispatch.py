@@ -82,8 +82,12 @@ class RankDispatch:
         if self._deferred or rank.services.beacon.is_laggy():
             self._defer(handler, msg)
         else:
-            handler(msg)
-            rank.end_of_dispatch()
+            rank.queue.hold()
+            try:
+                handler(msg)
+                rank.end_of_dispatch()
+            finally:
+                rank.queue.release()
         return True
 
     # -- deferred while laggy ----------------------------------------------------------------

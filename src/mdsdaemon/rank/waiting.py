@@ -41,11 +41,12 @@ class RunQueue:
     what nobody else did.
     """
 
-    __slots__ = ("_draining", "_queue", "_wake")
+    __slots__ = ("_draining", "_held", "_queue", "_wake")
 
     def __init__(self) -> None:
         self._queue: deque[Callback] = deque()
         self._draining = False
+        self._held = False
         self._wake: Callback | None = None
 
     def gate(self) -> Gate:
@@ -55,9 +56,23 @@ class RunQueue:
     def push(self, callback: Callback) -> None:
         """Run this at the next drain."""
         self._queue.append(callback)
-        if self._wake is not None and not self._draining:
+        if not (self._draining or self._held):
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        if self._wake is not None:
             wake, self._wake = self._wake, None
             wake()
+
+    def hold(self) -> None:
+        """Whoever says this drains before it says `release`: `run` need not be woken until then."""
+        self._held = True
+
+    def release(self) -> None:
+        """As it was; what was not drained is for `run`."""
+        self._held = False
+        if self._queue:
+            self._wake_up()
 
     def add(self, callback: Callback) -> None:
         """As `push`, for a caller that drains before it awaits anything."""

@@ -154,3 +154,24 @@ async def test_a_spoilt_event_is_damage(autojump_clock: MockClock, follower: boo
             await trio.sleep(0.5)
             damaged = (await fs_map(cluster))["damaged"]
         assert damaged == [0]
+
+
+async def test_a_follower_keeps_to_its_memory(autojump_clock: MockClock) -> None:
+    """What is stored leaves its cache, too; and after its takeover everything is there."""
+    async with serving(mds=2) as (cluster, first):
+        await cluster.command("fs set", fs_name="cephfs", var="allow_standby_replay", val="true")
+        (other,) = [cluster.mds[name] for name in cluster.mds if cluster.mds[name] is not first]
+        await until(lambda: other.state == State.STANDBY_REPLAY)
+        other.config.set_val("mds_cache_memory_limit", "100000")
+        follower = rank_of(other)
+        for number in range(150):
+            await make(rank_of(first), f"d{number:03d}")
+        await until(lambda: len(follower.cache) > 150)
+        for _ in range(5):  # a segment's dentries are let off once
+            await ask(first, "flush journal")
+            await trio.sleep(2)
+        await until(lambda: len(follower.cache) < 100)
+        await cluster.mds.kill(first.name)
+        await cluster.command("mds fail", role_or_gid="cephfs:0")
+        await until(lambda: is_active(other))
+        assert len(await names(follower)) == 150

@@ -68,6 +68,10 @@ class Trimmer:
             self.rank.spawn(self._go_on, "trim cache")
         return went
 
+    def trim_batch(self, limit: int) -> int:
+        """One batch and no more; how many dentries went."""
+        return self._batch(limit) if self.memory_used() > limit else 0
+
     async def trim_to(self, limit: int) -> int:
         """Batch by batch until it fits, or all that is left is needed; how many dentries went."""
         went = fruitless = 0

@@ -104,6 +104,10 @@ class Replay:
             text = f"failure replaying journal event at {where}"
             mdlog.rank.services.clog.error(text)
             raise CorruptJournal(f"{text}: {exc}") from exc
+        if self.following and isinstance(event, ESubtreeMap):
+            # later events of the segment bring with them all that they need
+            rank = mdlog.rank
+            rank.store.trimmer.trim_batch(rank.config.get_int("mds_cache_memory_limit"))
 
     # -- following ---------------------------------------------------------------------------
 

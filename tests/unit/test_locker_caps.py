@@ -9,7 +9,7 @@ from mdsdaemon.messages.client_caps import CapItem, MClientCapRelease, MClientCa
 from mdsdaemon.rank.session import SessionState
 from mdsdaemon.types import client_caps as cc
 from mdsdaemon.types.caps import Release
-from mdsdaemon.types.client_args import GetattrArgs, SetattrArgs
+from mdsdaemon.types.client_args import GetattrArgs, OpenArgs, SetattrArgs
 from mdsdaemon.types.client_ops import SETATTR_MODE, CapOp, MdsOp
 from mdsdaemon.types.client_stat import encode_xattrs
 
@@ -191,6 +191,28 @@ def test_whoever_may_not_write_changes_nothing_but_is_answered() -> None:
     update(kit, reader, "/f", dirty=cc.CAP_FILE_WR, tid=1, size=77)
     assert kit.find("/f").inode.size == 0
     assert got(reader, CapOp.FLUSH_ACK)
+
+
+@in_trio
+def test_who_gives_back_in_two_steps_is_told_again() -> None:
+    """A stock client does not wake its own readers that wait for its buffers to be flushed."""
+    kit = ServerKit()
+    writer, reader = kit.client(), kit.client()
+    writer.create("/f", RDWR_CREATE)
+    writer.obedient = False
+    reader.send(MdsOp.OPEN, "/f", args=OpenArgs(0))
+    cap = cap_of(kit, writer, "/f")
+    told = len(got(writer, CapOp.GRANT))
+    update(kit, writer, "/f", caps=cap.pending | cc.CAP_FILE_BUFFER)
+    assert cap.revoking == cc.CAP_FILE_BUFFER
+    assert len(got(writer, CapOp.GRANT)) == told
+    update(kit, writer, "/f")
+    assert not cap.revoking
+    again = got(writer, CapOp.GRANT)
+    assert len(again) == told + 1
+    assert again[-1].caps == cap.pending
+    update(kit, writer, "/f")
+    assert len(got(writer, CapOp.GRANT)) == told + 1
 
 
 # -- giving back -----------------------------------------------------------------------------

@@ -41,6 +41,7 @@ class Capability:
             journal was last known to be safe. share_due: the client was told less than that is.
         xattr_version, inline_version: what the client knows of those.
         last_issue_stamp: seconds of the wall clock. revoked_at: Trio's clock.
+        lingering: the client has seen the newest message and is yet to give back some of it.
         reminders: warnings that it was not given back.
         quota_seen: bytes and entries below the directory, as the client was last told.
         follows: the newest snapshot that the client knew.
@@ -58,6 +59,7 @@ class Capability:
         "last_issue",
         "last_issue_stamp",
         "last_sent",
+        "lingering",
         "mseq",
         "new",
         "pending",
@@ -89,6 +91,7 @@ class Capability:
         self.xattr_version = self.inline_version = 0
         self.last_issue_stamp = 0.0
         self.revoked_at = 0.0
+        self.lingering = False
         self.reminders = 0
         self.quota_seen = (0, 0)
         self.follows = inode.first - 1

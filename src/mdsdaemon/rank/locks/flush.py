@@ -174,7 +174,9 @@ class CapFlush(MaxSize):
     ) -> None:
         flushes = self.rank.snaps.flushes
         flushes.update_between(inode, msg, dirty)
+        lingered, newest = cap.lingering, cap.last_sent
         self.confirm(cap, msg.seq, msg.caps)
+        cap.lingering = bool(cap.revoking) and msg.seq == newest
         if not cap.issued & CAP_ANY_FILE_WR and not msg.flags & CLIENT_CAPS_PENDING_CAPSNAP:
             flushes.null_flush(inode, session.client)
         if msg.wanted != cap.wanted:
@@ -191,6 +193,10 @@ class CapFlush(MaxSize):
             else:
                 session.send_when_safe(ack, end)
         self.eval(inode)
+        if lingered and not cap.revoking and cap.last_sent == newest:
+            # libcephfs forgets to wake its readers that wait until it has flushed its buffers
+            cap.issue(cap.pending)
+            self._send_caps(cap, CapOp.GRANT, cap.pending, cap.wanted)
         if end is None and not cap.last_sent and cap.pending & (CAP_FILE_WR | CAP_FILE_BUFFER):
             self.share_max_size(inode, cap)
 

@@ -66,6 +66,8 @@ class BaseInodes:
         except DecodeError as error:
             rank.damaged(f"{base_object(ino)} cannot be read: {error}")
             return
+        if inode.old_inodes:
+            inode.first = max(inode.first, max(inode.old_inodes) + 1)
         if inode.inode.ino != ino or not inode.is_dir:
             rank.damaged(f"{base_object(ino)} holds another inode")
             return
@@ -116,6 +118,8 @@ class BaseInodes:
         if inode.base_segment is None:
             return
         version = inode.inode.version
+        if inode.old_inodes:
+            self.rank.snaps.purger.tidy_base(inode)
         data = encode(Str, MAGIC) + encode(InodeStore, store_of(inode), FEATURES_PACIFIC)
         await self.rank.mdlog.wait_safe()
         op = ObjectOperation().write_full(data)

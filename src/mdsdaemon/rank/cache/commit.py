@@ -90,13 +90,15 @@ class Committer:
 
     def _take(self, directory: CDir) -> _Image:
         """Encode what is dirty; it is under way from now on."""
+        snaps, live = self.rank.snaps, None
+        if snaps.any_snapshots:
+            live = snaps.purger.live_snaps(directory)
+            snaps.purger.cleaned(directory, live)
         image = _Image(encode(FNode, directory.fnode, FEATURES_PACIFIC))
         if directory.stale_keys:
             image.changes.update(dict.fromkeys(directory.stale_keys))
             directory.stale_keys = None
-        snaps = self.rank.snaps
         if snaps.any_snapshots:
-            live = snaps.purger.live_snaps(directory)
             for key, dn in directory.dirty_items.items():
                 stays = not dn.is_null and snaps.purger.tidy(directory, dn, live)
                 image.changes[key] = encode_dentry(dn) if stays else None

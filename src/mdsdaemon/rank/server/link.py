@@ -46,7 +46,8 @@ def handle_link(server: Server, req: MDRequest) -> None:
     check_access(req, target, MAY_WRITE)
     check_access(req, diri, MAY_WRITE)
     check_room(req, place.directory)
-    if not rank.snaps.same_subvolume(target, diri):
+    above = target.parent.dir.inode if target.parent is not None else target
+    if not rank.snaps.same_subvolume(above, diri):
         raise FsError(errno.EXDEV)
 
     node = nodes.when_linked(rank.snaps, target)

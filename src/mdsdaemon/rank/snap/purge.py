@@ -53,6 +53,16 @@ class Purger:
             return None
         return destroyed, snaps.realm_of(directory.inode).get_snaps()
 
+    def tidy_base(self, inode: CInode) -> None:
+        """Root or mdsdir is about to be stored: drop old versions."""
+        if self.snaps.recovered:
+            purge_old_inodes(inode, self.snaps.realm_of(inode).get_snaps())
+
+    def cleaned(self, directory: CDir, known: tuple[int, list[int]] | None) -> None:
+        """A fragment is about to be stored: note if nothing of removed snapshots is left in it."""
+        if known is not None and directory.complete and not directory.snap_items:
+            directory.fnode.snap_purged_thru = known[0]
+
     def tidy(self, directory: CDir, dn: CDentry, known: tuple[int, list[int]] | None) -> bool:
         """A dentry is about to be stored: drop old versions; False: it is not to be stored at all.
 

@@ -29,6 +29,7 @@ SECONDS = 2
 OPTIONS = {"osd_pool_default_pg_autoscale_mode": "off", "mon_allow_pool_delete": "true"}
 
 START = "cold exec to ready, s"
+CPU = "CPU time until ready, s"
 MEMORY = "resident when ready, MiB"
 STOP = "SIGTERM to the end, s"
 
@@ -110,6 +111,7 @@ def _our_life(sheet: Sheet, folder: Path) -> None:
         wait_for(ready.exists, 60, "ready", every=0.002)
         sheet.add(START, "mdsdaemon", time.monotonic() - begun)
         assert json.loads(ready.read_text())["pid"] == process.pid
+        sheet.add(CPU, "mdsdaemon", sum(map(_cpu_seconds, family(process.pid))))
         sheet.add(MEMORY, "mdsdaemon", sum(map(_resident, family(process.pid))) / (1 << 20))
         begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
@@ -127,6 +129,7 @@ def _real_life(sheet: Sheet) -> None:
         wait_for(lambda: cluster.mon("mgr stat")["available"], 60, "the manager serves", every=0.05)
         sheet.add(START, "mon+mgr+OSD+MDS", time.monotonic() - begun)
         daemons = [*cluster.daemons.values(), *cluster.mdss]
+        sheet.add(CPU, "mon+mgr+OSD+MDS", sum(_cpu_seconds(d.pid) for d in daemons))
         sheet.add(MEMORY, "mon+mgr+OSD+MDS", sum(d.resident() for d in daemons) / (1 << 20))
 
 
@@ -140,6 +143,12 @@ def family(pid: int) -> list[int]:
     """The process and its children."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(each for child in children for each in family(int(child)))]
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of the process so far."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(pid: int) -> int:

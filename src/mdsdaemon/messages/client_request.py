@@ -36,10 +36,17 @@ from mdsdaemon.types.client_ops import (
     MDS_OP_WRITE,
     O_CREAT,
     O_TRUNC,
+    SETATTR_ATIME,
+    SETATTR_GID,
+    SETATTR_MODE,
+    SETATTR_MTIME,
+    SETATTR_SIZE,
+    SETATTR_UID,
     MdsOp,
     mds_op_name,
 )
 from mdsdaemon.types.mds import FilePath
+from mdsdaemon.types.utime import utime_str
 
 CEPH_MSG_CLIENT_REQUEST = 24
 CEPH_MSG_CLIENT_REQUEST_FORWARD = 25
@@ -154,15 +161,38 @@ class MClientRequest(Message):
         parts = [f"client_request({self.source}:{self.tid} {mds_op_name(self.op)}"]
         if self.op == MdsOp.GETATTR:
             parts.append(ccap_string(self.args.mask))
+        elif self.op == MdsOp.SETATTR:
+            parts += _setattr_words(self.args)
+        elif self.op in (MdsOp.SETFILELOCK, MdsOp.GETFILELOCK):
+            a = self.args
+            parts.append(
+                f"rule {a.rule}, type {a.type}, owner {a.owner}, pid {a.pid}, start {a.start}, "
+                f"length {a.length}, wait {a.wait}"
+            )
         parts.append(str(self.path))
         if self.path2.ino or self.path2.path:
             parts.append(str(self.path2))
+        if self.stamp:
+            parts.append(utime_str(self.stamp))
         if self.retry_attempt:
             parts.append(f"RETRY={self.retry_attempt}")
         parts += [word for word, on in (("ASYNC", self.is_async), ("REPLAY", self.is_replay)) if on]
         groups = "".join(f"{gid}," for gid in self.gid_list)
         parts.append(f"caller_uid={self.caller_uid}, caller_gid={self.caller_gid}{{{groups}}})")
         return " ".join(parts)
+
+
+def _setattr_words(args: Any) -> list[str]:
+    """What a setattr sets, as ceph-mds prints it."""
+    words = (
+        (SETATTR_MODE, f"mode=0{args.mode:o}"),
+        (SETATTR_UID, f"uid={args.uid}"),
+        (SETATTR_GID, f"gid={args.gid}"),
+        (SETATTR_SIZE, f"size={args.size}"),
+        (SETATTR_MTIME, f"mtime={utime_str(args.mtime)}"),
+        (SETATTR_ATIME, f"atime={utime_str(args.atime)}"),
+    )
+    return [word for bit, word in words if args.mask & bit]
 
 
 @message(CEPH_MSG_CLIENT_REQUEST_FORWARD, v=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -145,6 +146,27 @@ def test_what_was_not_written_back_is_in_the_snapshot(served: Served) -> None:
         assert other.call("stat", "/d/.snap/s1/f")["st_mode"] == 0o100644
         assert other.call("stat", "/d/.snap/s2/f")["st_size"] == 1500
         assert other.call("stat", "/d/f")["st_size"] == 5
+
+
+def test_a_writer_that_slept_through_snapshot_and_failover(served: Served) -> None:
+    first = served.by("ours")
+    conf = served.cluster.conf
+    with CephFSPeer(conf) as writer, CephFSPeer(conf) as other:
+        for fs in (writer, other):
+            fs.call("mount")
+        writer.call("mkdir", "/d", 0o755)
+        fd = writer.call("open", "/d/f", RDWR_CREAT, 0o644)
+        beside = other.call("open", "/d/f", os.O_RDWR, 0o644)
+        writer.call("write", fd, b"b" * 1600, 0)
+        os.kill(writer.pid, signal.SIGSTOP)
+        other.call("mkdir", "/d/.snap/s", 0o755)
+        other.call("write", beside, b"c" * 10, 5000)
+        other.call("fsync", beside, 0)
+        first.kill()
+        os.kill(writer.pid, signal.SIGCONT)
+        served.by("ours")
+        assert other.call("stat", "/d/.snap/s/f")["st_size"] == 1600
+        assert other.call("stat", "/d/f")["st_size"] == 5010
 
 
 def test_the_last_snapshot_lets_everything_go(served: Served) -> None:

@@ -321,7 +321,8 @@ class Cluster:
         """Make the content what it was; clients and daemons stay connected.
 
         A metadata server that held a rank starts anew; where ours serve files, this returns when
-        they serve those of the snapshot.
+        they serve those of the snapshot. Clients that have a file system mounted keep what they
+        have cached of it, and should mount anew.
 
         Raises ValueError: the snapshot is one of another cluster.
         """

@@ -228,8 +228,8 @@ def _caps(rank: RankCore, inode: CInode) -> dict[str, Any]:
                 for client, cap in sorted(caps.items())
             ],
         ),
-        "loner": next(iter(caps)) if len(caps) == 1 else -1,
-        "want_loner": next(iter(caps)) if len(caps) == 1 else -1,
+        "loner": -1 if inode.locks is None else inode.locks.loner,
+        "want_loner": -1 if inode.locks is None else inode.locks.want_loner,
         "mds_caps_wanted": [],
     }
 

@@ -25,8 +25,8 @@ CREATE = 0o102
 class DataKit(ServerKit):
     """A rank with files' data."""
 
-    def __init__(self, **options: str) -> None:
-        super().__init__(**options)
+    def __init__(self) -> None:
+        super().__init__()
         self.rank.truncator = Truncator(self.rank)
         self.rank.recovery = RecoveryQueue(self.rank)
 

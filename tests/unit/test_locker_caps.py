@@ -96,7 +96,7 @@ def test_malformed_xattrs_end_the_connection_and_change_nothing() -> None:
     client = kit.client()
     client.create("/f", RDWR_CREATE)
     ended: list[bool] = []
-    client.con.mark_down = lambda: ended.append(True)  # type: ignore[attr-defined]
+    client.con.mark_down = lambda: ended.append(True)  # type: ignore[method-assign]
     events = len(kit.events())
     update(
         kit, client, "/f", dirty=cc.CAP_XATTR_EXCL | cc.CAP_FILE_WR, size=99,

@@ -30,6 +30,7 @@ from mdsdaemon.rank.core import RankCore
 from mdsdaemon.rank.dispatch import RankDispatch
 from mdsdaemon.rank.fate import RankFate
 from mdsdaemon.rank.interface import Rank, RankServices
+from mdsdaemon.rank.options import TRACKED
 from mdsdaemon.rank.parts import make_parts
 from mdsdaemon.rank.session import Session
 from mdsdaemon.rank.states import STATES, StateWork
@@ -89,6 +90,7 @@ class MDSRank(RankFate, Rank, RankCore):
         self.dispatch.connect()
         self.counters.register()
         self.objecter.on_map.append(lambda _: self.handle_osd_map())
+        self._unobserve = self.config.observe(TRACKED, lambda _: None)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """The rank's tasks, until cancelled.
@@ -108,6 +110,7 @@ class MDSRank(RankFate, Rank, RankCore):
                 task_status.started()
         finally:
             self._nursery = None
+            self._unobserve()
             self.sessions.close()
             self.purge_queue.close()
             self.counters.unregister()
@@ -185,6 +188,8 @@ class MDSRank(RankFate, Rank, RankCore):
         self, mdsmap: MDSMap, oldmap: MDSMap, *, source: PeerName | None = None
     ) -> None:
         """A map that has us in this rank: begin the state that it gives us."""
+        if self.leaving:
+            return
         services = self.services
         info = mdsmap.mds_info[services.gid]
         oldstate, state = self.state or State.NULL, info.state

@@ -218,7 +218,7 @@ class SnapFlushes:
         con = msg.connection
         while copy is not None:
             mut = Mutation(self.rank, "cap update", stamp=self.rank.now())
-            stored = mut.inode(copy)
+            stored = mut.inode(copy, follows)  # what lies before that stays as it is
             update_fields(copy, msg, dirty, 0 if con is None else con.features)
             copy_nest(stored.accounted_rstat, stored.rstat)
             mut.submit()

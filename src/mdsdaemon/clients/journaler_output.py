@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import heapq
+import logging
 
 import trio
 
@@ -17,7 +18,7 @@ from mdsdaemon.clients.journaler_extents import extents, object_name
 from mdsdaemon.clients.journaler_objects import Removal
 from mdsdaemon.clients.journaler_stream import envelope_size
 from mdsdaemon.clients.journaler_write import JournalWriter, Piece
-from mdsdaemon.clients.objecter_errors import RadosError
+from mdsdaemon.clients.objecter_errors import EBLOCKLISTED, RadosError
 from mdsdaemon.clients.objecter_ops import ObjectOperation
 from mdsdaemon.clients.objecter_session import Outcome
 from mdsdaemon.encoding import encode
@@ -211,7 +212,9 @@ class JournalerOutput(JournalerBase):
         if self.error is not None:
             return
         self.error = error
-        self.log.error("%s: a write failed, nothing is written any more: %s", self.name, error)
+        # who is fenced says so, unless it has just said goodbye
+        level = logging.INFO if error.errno == EBLOCKLISTED else logging.ERROR
+        self.log.log(level, "%s: a write failed, nothing more is written: %s", self.name, error)
         self._wake_all()
         if self.on_error is not None:
             self.on_error(error)

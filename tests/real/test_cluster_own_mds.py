@@ -7,8 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import trio
 from tests.real.test_cluster_stock_mds import client, environment, restart
 from tests.unit.cluster_process import Start, start, wait_for
+
+import mdsdaemon
 
 __all__ = ["start"]  # the fixture
 
@@ -86,3 +89,43 @@ def test_another_daemon_takes_over(start: Start) -> None:
     client(conf, "check", 1)
     process.proc.terminate()
     assert process.finish()[0] == 0
+
+
+LIST = """
+import cephfs, sys
+fs = cephfs.LibCephFS(conffile=sys.argv[1]); fs.mount()
+for name in sys.argv[2:]:
+    f = fs.open("/" + name, "w", 0o644); fs.write(f, b"x" * 10000, 0); fs.close(f)
+folder = fs.opendir("/"); names = []
+while entry := fs.readdir(folder):
+    names.append(entry.d_name.decode())
+fs.closedir(folder)
+print(*sorted(name for name in names if name[0] != "."))
+fs.shutdown()
+"""
+
+
+async def test_files_come_back_with_a_snapshot() -> None:
+    """Whole file systems, by clients that mount anew."""
+
+    async def files(*make: str) -> list[str]:
+        argv = ["/usr/bin/python3", "-c", LIST, str(cluster.conf_path), *make]
+        done = await trio.run_process(argv, capture_stdout=True, capture_stderr=True)
+        return done.stdout.decode().split()
+
+    # a client that had not left yet when the snapshot was taken is not waited for
+    settings = {"mds_reconnect_timeout": "2"}
+    async with trio.open_nursery() as nursery, mdsdaemon.open_cluster(settings=settings) as cluster:
+        with trio.fail_after(90):
+            await nursery.start(cluster.run)
+            assert await files("a", "b") == ["a", "b"]
+            snapshot = await cluster.snapshot()
+            assert await files("b", "c") == ["a", "b", "c"]
+            await cluster.restore(snapshot)
+            assert await files() == ["a", "b"]
+            await cluster.reset()
+            assert await files("d") == ["d"]
+            await cluster.restore(snapshot)
+            assert await files("e") == ["a", "b", "e"]
+            await cluster.reset()
+            assert await files() == []

@@ -107,6 +107,7 @@ class MDSRank(RankFate, Rank, RankCore):
                     self.spawn(work, name)
                 self._nursery.start_soon(self._run_states, name="rank state")
                 self._nursery.start_soon(self._report_tasks, name="task status")
+                self._nursery.start_soon(self._keep_cache_small, name="cache upkeep")
                 task_status.started()
         finally:
             self._nursery = None
@@ -156,6 +157,16 @@ class MDSRank(RankFate, Rank, RankCore):
         except Exception as e:
             if not self.state_failed(work, e):
                 raise DaemonFault(f"state {name}: {type(e).__name__}: {e}") from e
+
+    async def _keep_cache_small(self) -> None:
+        """Trim every mds_cache_trim_interval, so that a part of the limit stays free."""
+        config = self.config
+        while True:
+            await trio.sleep(max(config.get_float("mds_cache_trim_interval"), 0.1))
+            # a replay needs what earlier events have brought in
+            if self.state >= State.RECONNECT and not self.leaving:
+                share = 1 - config.get_float("mds_cache_reservation")
+                self.store.trim(int(config.get_int("mds_cache_memory_limit") * share))
 
     async def _report_tasks(self) -> None:
         """Tell the manager what goes on, for `ceph -s`; and once more when it is over."""
@@ -316,8 +327,6 @@ class MDSRank(RankFate, Rank, RankCore):
             self.strays.tick()
             if not self.read_only:
                 carry_up_all(self)
-        if state >= State.RECONNECT:  # a replay needs what earlier events have brought in
-            self.store.trim(self.config.get_int("mds_cache_memory_limit"))
         self.end_of_dispatch()
         self.services.beacon.notify_health(self.health())
 

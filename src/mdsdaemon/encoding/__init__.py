@@ -53,7 +53,8 @@ from mdsdaemon.encoding.primitives import (
     Uuid,
 )
 from mdsdaemon.encoding.schema import REGISTRY, field, wire, wire_codec
-from mdsdaemon.encoding.struct_codec import FieldSpec, WireCodec
+from mdsdaemon.encoding.fields import FieldSpec
+from mdsdaemon.encoding.struct_codec import WireCodec
 
 __all__ = [
     "ALL_FEATURES",

@@ -11,7 +11,8 @@ from typing import Any, TypeVar, dataclass_transform
 import attrs
 
 from mdsdaemon.encoding.codec import Codec, as_codec
-from mdsdaemon.encoding.struct_codec import METADATA, ByValue, EnvelopeKind, FieldSpec, WireCodec
+from mdsdaemon.encoding.fields import FieldSpec
+from mdsdaemon.encoding.struct_codec import METADATA, ByValue, EnvelopeKind, WireCodec
 
 T = TypeVar("T")
 C = TypeVar("C")

@@ -24,6 +24,7 @@ from mdsdaemon.encoding.codec import (
     struct_of,
 )
 from mdsdaemon.encoding.errors import DecodeError, short
+from mdsdaemon.encoding.fields import FieldSpec, Renamed, runs, written
 
 C = TypeVar("C")
 
@@ -39,81 +40,6 @@ EnvelopeKind = Literal["start", "version", "header", "bare"]
 
 ByValue = Callable[[Any, int, int], tuple[int, int]]
 """Changes the (struct_v, struct_compat) that a peer's features give, by the value to be written."""
-
-
-@attrs.frozen
-class FieldSpec:
-    """How one field lies on the wire."""
-
-    codec: Codec[Any]
-    since: int = 0
-    until: int = 1 << 16
-    when: int = 0
-    unless: int = 0
-    only_if: str = ""
-    if_more: bool = False
-    length_of: str = ""
-    counted_by: str = ""
-
-    def in_version(self, version: int) -> bool:
-        """Whether structs of ``version`` have the field."""
-        return self.since <= version < self.until
-
-    @property
-    def condition(self) -> tuple[int, int, str]:
-        """What must hold for the field to be there."""
-        return self.when, self.unless, self.only_if
-
-    @property
-    def in_run(self) -> bool:
-        """Whether the field joins its neighbours of the same condition in one unpack."""
-        return self.codec.fixed is not None and not self.if_more
-
-    @property
-    def in_run_out(self) -> bool:
-        """Whether the field joins its neighbours of the same condition in one pack."""
-        return self.codec.fixed_out is not None
-
-    @property
-    def plain_run(self) -> bool:
-        """Whether the field is always there and of a fixed size, known without its value."""
-        return self.in_run and not any(self.condition) and not self.length_of
-
-
-class _Renamed(ast.NodeTransformer):
-    """Turns the field names in an ``only_if`` expression into what generated code calls them."""
-
-    def __init__(self, prefix: str, fields: set[str]) -> None:
-        self.prefix = prefix
-        self.fields = fields
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        if node.id in self.fields:
-            node.id = self.prefix + node.id
-        return node
-
-
-def _runs(specs: dict[str, FieldSpec], in_run: Callable[[FieldSpec], bool]) -> list[list[str]]:
-    """The fields' names in order, neighbours that are read or written in one step together."""
-    runs: list[list[str]] = []
-    for name, spec in specs.items():
-        last = specs[runs[-1][-1]] if runs else None
-        if last is not None and in_run(last) and in_run(spec) and last.condition == spec.condition:
-            runs[-1].append(name)
-        else:
-            runs.append([name])
-    return runs
-
-
-def _written(name: str, specs: dict[str, FieldSpec], value: str) -> str:
-    """What generated code writes for a field: the value, or the length of what it counts."""
-    other = specs[name].length_of
-    if not other:
-        return f"{value}.{name}"
-    # only text has another length on the wire than in Python
-    if other in specs and specs[other].codec.counts_bytes_of_text:
-        return f"len({value}.{other}.encode('utf-8', 'surrogateescape'))"
-    return f"len({value}.{other})"
 
 
 class WireCodec(Codec[C]):
@@ -248,7 +174,7 @@ class WireCodec(Codec[C]):
     def _make_decode_body(self, version: int) -> Decoder:
         g = Gen(self.cls.__name__)
         specs = {n: s for n, s in self.specs.items() if s.in_version(version)}
-        for names in _runs(specs, lambda spec: spec.in_run):
+        for names in runs(specs, lambda spec: spec.in_run):
             spec = specs[names[0]]
             g.field_name = names[0]
             condition = self._condition(spec, "v_", specs)
@@ -279,7 +205,7 @@ class WireCodec(Codec[C]):
             parts.append(f"f & {spec.unless} != {spec.unless}")
         if spec.only_if:
             tree = ast.parse(spec.only_if, mode="eval")
-            parts.append(f"({ast.unparse(_Renamed(prefix, set(specs)).visit(tree))})")
+            parts.append(f"({ast.unparse(Renamed(prefix, set(specs)).visit(tree))})")
         return " and ".join(parts)
 
     def _default(self, g: Gen, name: str) -> str:
@@ -413,7 +339,7 @@ class WireCodec(Codec[C]):
         g.type_name = self.cls.__name__
         g.within.append(self)
         specs = {n: s for n, s in self.specs.items() if s.in_version(version)}
-        for names in _runs(specs, lambda spec: spec.in_run_out):
+        for names in runs(specs, lambda spec: spec.in_run_out):
             g.field_name = names[0]
             condition = self._condition(specs[names[0]], f"{value}.", specs)
             if condition:
@@ -421,11 +347,11 @@ class WireCodec(Codec[C]):
                 g.line(f"if {condition}:")
                 g.indent()
             for name in names:
-                written = _written(name, specs, value)
+                expr = written(name, specs, value)
                 if specs[name].counted_by:
-                    specs[name].codec.gen_encode_bare(g, written)
+                    specs[name].codec.gen_encode_bare(g, expr)
                 else:
-                    specs[name].codec.gen_encode(g, written)
+                    specs[name].codec.gen_encode(g, expr)
             if condition:
                 g.dedent()
         g.within.pop()

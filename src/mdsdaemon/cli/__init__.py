@@ -175,8 +175,10 @@ def _check(loaded: Loaded) -> list[str]:
 
 def _run(config: Config, notes: list[str], *, json_lines: bool) -> int:
     """Set the process up, run the daemon, tidy up."""
+    import gc
     import time
 
+    gc.disable()  # until `collector.tune`: loading makes nothing that a collection could free
     from mdsdaemon.cli.process import PidFile, drop_privileges, make_run_dir
     from mdsdaemon.config import Level
 
@@ -186,6 +188,10 @@ def _run(config: Config, notes: list[str], *, json_lines: bool) -> int:
     from mdsdaemon.recorder import FlightRecorder
     from mdsdaemon.version import __version__
 
+    if config.get_str("setuser"):
+        from mdsdaemon.daemon.default_rank import DEFAULT_RANK
+
+        DEFAULT_RANK.load()
     config.set_val("daemonize", False, Level.OVERRIDE)
     notes.append(drop_privileges(config, os.environ))
     notes.append(make_run_dir(config))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mdsdaemon.daemon import lifecycle, map_handling
 from mdsdaemon.daemon.commands.table import RANK_COMMANDS
+from mdsdaemon.daemon.default_rank import load
 from mdsdaemon.daemon.outcome import DaemonAbort
 from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.maps.mds_states import State
@@ -43,6 +44,7 @@ def carry_out(
         case map_handling.BecomeStandby():
             mds.log.info("Monitors have assigned me to become a standby.")
             mds.beacon.set_want_state(mds.mdsmap, State.STANDBY)
+            load(mds.rank_factory)
         case map_handling.StillStandby():
             mds.log.debug("I am still standby")
         case map_handling.NotInMapYet():

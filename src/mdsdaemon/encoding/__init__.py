@@ -32,6 +32,7 @@ from mdsdaemon.encoding.containers import (
 )
 from mdsdaemon.encoding.cursor import Cursor
 from mdsdaemon.encoding.errors import DecodeError, EncodeError
+from mdsdaemon.encoding.fields import FieldSpec
 from mdsdaemon.encoding.primitives import (
     F32,
     F64,
@@ -53,7 +54,6 @@ from mdsdaemon.encoding.primitives import (
     Uuid,
 )
 from mdsdaemon.encoding.schema import REGISTRY, field, wire, wire_codec
-from mdsdaemon.encoding.fields import FieldSpec
 from mdsdaemon.encoding.struct_codec import WireCodec
 
 __all__ = [

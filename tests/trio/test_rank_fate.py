@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gc
+import weakref
 
 import pytest
 import trio
@@ -104,3 +106,17 @@ async def test_waiting_for_a_map(autojump_clock: MockClock) -> None:
         await until(lambda: rank.mdsmap.epoch > epoch)
         await trio.sleep(0.1)
         assert called == [0, 1]
+
+
+async def test_a_life_leaves_nothing_behind(autojump_clock: MockClock) -> None:
+    """The rank of a life that is over, and its cache, can be collected."""
+    async with serving() as (cluster, mds):
+        await make(rank_of(mds), "kept")
+        old = weakref.ref(rank_of(mds))
+        gid = mds.gid
+        await cluster.command("mds fail", role_or_gid="cephfs:0")
+        await holder(cluster, not_gid=gid)
+        await trio.sleep(120)
+        for _ in range(3):
+            gc.collect()
+        assert old() is None

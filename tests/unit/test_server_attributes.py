@@ -168,3 +168,14 @@ def test_names_of_cephs_own() -> None:
     assert client.setxattr(1, "ceph.mirror.info", info, 1).errno == errno.EEXIST
     assert client.rmxattr(1, "ceph.mirror.info").result == 0
     assert client.rmxattr(1, "ceph.mirror.info").errno == errno.ENODATA
+
+
+@in_trio
+def test_sizes_that_no_file_can_have() -> None:
+    kit = ServerKit()
+    client = kit.client()
+    client.create("/f")
+    assert client.setattr("/f", SETATTR_SIZE, size=1 << 62).errno == errno.EFBIG
+    # what the client claims to have written is believed as far as it was allowed to write
+    assert client.setattr("/f", SETATTR_SIZE, size=10, old_size=1 << 62).errno == 0
+    assert kit.find("/f").inode.truncate_from <= kit.find("/f").inode.layout.period

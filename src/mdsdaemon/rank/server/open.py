@@ -12,7 +12,7 @@ from mdsdaemon.cephx.caps import MAY_READ, MAY_WRITE
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access
 from mdsdaemon.rank.server.lookup import attribute_locks, lock_snapped
-from mdsdaemon.rank.server.setattr import truncate, wait_truncated
+from mdsdaemon.rank.server.setattr import known_size, truncate, wait_truncated
 from mdsdaemon.rank.server.traverse import traverse
 from mdsdaemon.types.client_caps import (
     CAP_AUTH_SHARED,
@@ -102,7 +102,7 @@ def _open_truncate(
     stored = mut.inode(inode)
     stored.mtime = req.stamp
     req.touch_ctime(inode)
-    old_size = max(stored.size, req.msg.args.old_size)
+    old_size = known_size(stored, req.msg.args.old_size)
     if old_size:
         truncate(stored, old_size, 0)
         mut.blob.truncate_start.append(inode.ino)

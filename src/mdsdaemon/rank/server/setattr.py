@@ -43,6 +43,15 @@ S_IXALL = 0o111
 S_ISUGID = 0o6000
 
 
+def known_size(stored: Inode, claimed: int) -> int:
+    """How long a file may be: a client may have written more than it has told, in its range.
+
+    What it claims beyond that would only have us look for objects that nobody could make.
+    """
+    range_end = max((held.last for held in stored.client_ranges.values()), default=0)
+    return max(stored.size, min(claimed, range_end))
+
+
 def truncate(stored: Inode, old_size: int, new_size: int) -> None:
     """Cut off what lies behind `new_size`; clients and the objects follow later."""
     stored.max_size_ever = max(stored.max_size_ever, old_size)
@@ -90,7 +99,9 @@ def handle_setattr(server: Server, req: MDRequest) -> None:
     check_access(req, inode, access, args.uid, args.gid)
     # the size of a directory would spoil the sums above it, that of a link is its content's
     sized = bool(mask & SETATTR_SIZE) and not (inode.is_dir or inode.is_symlink)
-    old_size = max(stored.size, args.old_size)
+    old_size = known_size(stored, args.old_size)
+    if sized and args.size > max(rank.mdsmap.max_file_size, old_size):
+        raise FsError(errno.EFBIG)  # stock clients ask for no such thing
     if server.is_full and args.size > old_size:
         raise FsError(errno.ENOSPC)
     smaller = sized and args.size < old_size

@@ -13,7 +13,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -70,6 +70,19 @@ def _shared_state(where: str) -> Iterator[None]:
         raise
     except Exception as e:
         raise DaemonAbort(f"{where}: {type(e).__name__}: {e}") from e
+
+
+_CORE: Final = frozenset(
+    (
+        MMonMap.TYPE,
+        MMDSMap.TYPE,
+        MRemoveSnaps.TYPE,
+        MCommand.TYPE,
+        CEPH_MSG_OSD_MAP,
+        MMonCommand.TYPE,
+    )
+)
+"""What `handle_core_message` handles."""
 
 
 class MDSDaemon(Dispatcher):
@@ -343,12 +356,16 @@ class MDSDaemon(Dispatcher):
         if self.beacon.want_state == State.DNE:
             self.log.debug(" stopping, discarding %s", type(msg).__name__)
             return True
-        if self.handle_core_message(msg):
+        if msg.TYPE in _CORE and self.handle_core_message(msg):
             return True
-        if self.mds_rank is not None:
-            with _shared_state("ms_dispatch"):
-                return self.mds_rank.ms_dispatch(msg)
-        return False
+        if self.mds_rank is None:
+            return False
+        try:  # as _shared_state, which costs more than finding the handler
+            return self.mds_rank.ms_dispatch(msg)
+        except DaemonFault:
+            raise
+        except Exception as e:
+            raise DaemonAbort(f"ms_dispatch: {type(e).__name__}: {e}") from e
 
     def _look_for_goodbye(self, msg: MMDSMap) -> None:
         """While we leave: a map without us says that the monitors have heard it."""

@@ -147,6 +147,8 @@ class Mutation:
         self._before_relink(dn)
         self.rank.cache.link_primary(dn, inode)
         inode.first = max(inode.first, dn.first)
+        # clients take what is not newer for old: an inode's version does not go back by a rename
+        dn.dir.fnode.version = max(dn.dir.fnode.version, inode.inode.version)
         self.rank.openfiles.notify_link(inode)
         self._inodes[inode] = None
         link_stats(dn.dir, inode.is_dir, inode.inode, 1, self.stamp)

@@ -3,9 +3,6 @@
 Names, kinds and priorities are those of a live ceph-mds 16.2.15 (`perf schema`).
 """
 
-# The tables are tables: one counter a line.
-# ruff: noqa: E501
-
 from __future__ import annotations
 
 from mdsdaemon.perf import PerfCounters, Prio

@@ -24,7 +24,6 @@ from mdsdaemon.rank.cache.dir import CDir
 from mdsdaemon.rank.cache.inode import CInode
 from mdsdaemon.types.frag import DirFrag
 from mdsdaemon.types.metablob import DirLump, EMetaBlob, FullBit, NullBit, RemoteBit
-from mdsdaemon.types.osd import NOSNAP
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.core import RankCore

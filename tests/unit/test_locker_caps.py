@@ -40,6 +40,24 @@ def test_what_a_client_has_changed_is_journaled_before_it_hears_of_it() -> None:
 
 
 @in_trio
+def test_what_is_being_flushed_is_not_asked_back_before_the_acknowledgement() -> None:
+    """Else the reply to a chmod comes in between, and libcephfs keeps the mode that it flushed."""
+    kit = ServerKit()
+    client = kit.client()
+    client.create("/f", RDWR_CREATE)
+    kit.mdlog.auto = False
+    update(
+        kit, client, "/f", dirty=cc.CAP_AUTH_EXCL, wanted=cc.CAP_PIN | cc.CAP_FILE_RD, tid=7,
+        oldest_flush_tid=7, mode=0o100600,
+    )  # fmt: skip
+    assert not got(client, CapOp.REVOKE)
+    kit.mdlog.make_safe()
+    ops = [m.op for m in client.con.sent if isinstance(m, MClientCaps)]
+    assert ops.index(CapOp.FLUSH_ACK) < ops.index(CapOp.REVOKE)
+    assert not got(client, CapOp.REVOKE)[0].caps & cc.CAP_AUTH_EXCL
+
+
+@in_trio
 def test_the_same_flush_again_is_only_acknowledged() -> None:
     kit = ServerKit()
     client = kit.client()

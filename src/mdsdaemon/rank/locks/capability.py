@@ -45,12 +45,16 @@ class Capability:
         reminders: warnings that it was not given back.
         quota_seen: bytes and entries below the directory, as the client was last told.
         follows: the newest snapshot that the client knew.
+        flushing: what the client has written back and has no acknowledgement of, while the
+            journal is not safe up to `flush_end`.
     """
 
     __slots__ = (
         "_revokes",
         "cap_id",
         "client",
+        "flush_end",
+        "flushing",
         "follows",
         "gen",
         "inline_version",
@@ -95,6 +99,7 @@ class Capability:
         self.reminders = 0
         self.quota_seen = (0, 0)
         self.follows = inode.first - 1
+        self.flushing = self.flush_end = 0
         self._revokes: list[list[int]] = []  # [pending before, last_sent, last_issue]; few if any
 
     @property

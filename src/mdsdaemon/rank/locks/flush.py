@@ -192,6 +192,7 @@ class CapFlush(MaxSize):
                 session.send(ack)
             else:
                 session.send_when_safe(ack, end)
+                self._hold_until_acknowledged(cap, dirty, end)
         self.eval(inode)
         if lingered and not cap.revoking and cap.last_sent == newest:
             # libcephfs forgets to wake its readers that wait until it has flushed its buffers
@@ -199,6 +200,26 @@ class CapFlush(MaxSize):
             self._send_caps(cap, CapOp.GRANT, cap.pending, cap.wanted)
         if end is None and not cap.last_sent and cap.pending & (CAP_FILE_WR | CAP_FILE_BUFFER):
             self.share_max_size(inode, cap)
+
+    def _hold_until_acknowledged(self, cap: Capability, dirty: int, end: int) -> None:
+        """The client keeps what it flushes until then.
+
+        libcephfs believes itself, not replies, in what it is flushing: were the capability taken
+        and the attribute changed by a request before the acknowledgement, it would stay with the
+        old value.
+        """
+        mdlog = self.rank.mdlog
+        if end <= mdlog.safe_pos:
+            return
+        cap.flushing = dirty | (cap.flushing if cap.flush_end > mdlog.safe_pos else 0)
+        cap.flush_end = end
+        mdlog.when_safe(end, lambda: self._acknowledged(cap))
+
+    def _acknowledged(self, cap: Capability) -> None:
+        caps = cap.inode.caps
+        if cap.flush_end <= self.rank.mdlog.safe_pos and caps and caps.get(cap.client) is cap:
+            cap.flushing = 0
+            self.eval(cap.inode)
 
     def _bad_message(self, msg: Any, why: str) -> None:
         self.rank.log.warning("%s from %s: %s", msg, msg.source, why)

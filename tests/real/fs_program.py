@@ -178,6 +178,7 @@ class Calls:
         """What two file systems must agree on: inode numbers by the order of their first sight."""
         inode = self.inos.setdefault(value.st_ino, len(self.inos))
         is_dir = stat.S_ISDIR(value.st_mode)
+        is_link = stat.S_ISLNK(value.st_mode)  # ceph-mds lets an open with O_TRUNC set its size
         times = {
             name: int(when) if (when := getattr(value, name).timestamp()) < RECENT else "now"
             for name in ("st_mtime", "st_atime")
@@ -187,7 +188,7 @@ class Calls:
             "mode": oct(value.st_mode),
             "owner": [value.st_uid, value.st_gid],
             "nlink": value.st_nlink,
-            "size": None if is_dir else value.st_size,
+            "size": None if is_dir or is_link else value.st_size,
             "rdev": value.st_rdev,
             **({} if is_dir else times),
         }

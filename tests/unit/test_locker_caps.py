@@ -6,6 +6,7 @@ from tests.unit.locker_steps import cap_of, got, update
 from tests.unit.server_kit import Client, ServerKit, in_trio
 
 from mdsdaemon.messages.client_caps import CapItem, MClientCapRelease, MClientCaps
+from mdsdaemon.messages.client_reply import MClientReply
 from mdsdaemon.rank.session import SessionState
 from mdsdaemon.types import client_caps as cc
 from mdsdaemon.types.caps import Release
@@ -55,6 +56,27 @@ def test_what_is_being_flushed_is_not_asked_back_before_the_acknowledgement() ->
     ops = [m.op for m in client.con.sent if isinstance(m, MClientCaps)]
     assert ops.index(CapOp.FLUSH_ACK) < ops.index(CapOp.REVOKE)
     assert not got(client, CapOp.REVOKE)[0].caps & cc.CAP_AUTH_EXCL
+
+
+@in_trio
+def test_replies_come_after_the_acknowledgement_of_what_they_tell_of() -> None:
+    """The client has given back what it is flushing, and changes the mode by a request."""
+    kit = ServerKit()
+    client = kit.client()
+    client.create("/f", RDWR_CREATE)
+    kit.mdlog.auto = False
+    update(
+        kit, client, "/f", dirty=cc.CAP_AUTH_EXCL, caps=cc.CAP_PIN, wanted=cc.CAP_PIN, tid=7,
+        oldest_flush_tid=7, mode=0o100600,
+    )  # fmt: skip
+    before = len(client.con.sent)
+    client.send(MdsOp.SETATTR, "/f", args=SetattrArgs(mode=0o644, mask=SETATTR_MODE))
+    assert not [m for m in client.con.sent[before:] if isinstance(m, MClientReply)]
+    kit.mdlog.make_safe()
+    kinds = [type(m).__name__ for m in client.con.sent[before:]]
+    assert kinds.index("MClientCaps") < kinds.index("MClientReply")
+    first = next(m for m in client.con.sent[before:] if isinstance(m, MClientCaps))
+    assert first.op == CapOp.FLUSH_ACK
 
 
 @in_trio

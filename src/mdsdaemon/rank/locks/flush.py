@@ -191,7 +191,7 @@ class CapFlush(MaxSize):
             if end is None:
                 session.send(ack)
             else:
-                session.send_when_safe(ack, end)
+                session.send_ahead_when_safe(ack, end)
                 self._hold_until_acknowledged(cap, dirty, end)
         self.eval(inode)
         if lingered and not cap.revoking and cap.last_sent == newest:
@@ -206,7 +206,7 @@ class CapFlush(MaxSize):
 
         libcephfs believes itself, not replies, in what it is flushing: were the capability taken
         and the attribute changed by a request before the acknowledgement, it would stay with the
-        old value.
+        old value. It may also give it back of itself: so replies wait, too (`flushing_end`).
         """
         mdlog = self.rank.mdlog
         if end <= mdlog.safe_pos:
@@ -214,6 +214,11 @@ class CapFlush(MaxSize):
         cap.flushing = dirty | (cap.flushing if cap.flush_end > mdlog.safe_pos else 0)
         cap.flush_end = end
         mdlog.when_safe(end, lambda: self._acknowledged(cap))
+
+    def flushing_end(self, inode: CInode, client: int) -> int:
+        """Where the journal is safe, the client's flush of the inode is acknowledged; 0: it is."""
+        cap: Capability | None = inode.caps.get(client) if inode.caps else None
+        return 0 if cap is None or not cap.flushing else cap.flush_end
 
     def _acknowledged(self, cap: Capability) -> None:
         caps = cap.inode.caps

@@ -148,7 +148,8 @@ def put_trace(req: MDRequest, reply: MClientReply, inode: CInode | None, dn: CDe
         trace.dname = dn.name
         trace.lease = rank.locker.lease(dn, session, snapid)
     if inode is not None:
-        follow = max(follow, must_follow(req.client, inode))
+        flushing_end = rank.locker.flushing_end(inode, req.client)
+        follow = max(follow, must_follow(req.client, inode), flushing_end)
         trace.target = inode_stat(rank, session, inode, snapid, req.getattr_caps)
     if snapid == NOSNAP:
         realm_of = inode

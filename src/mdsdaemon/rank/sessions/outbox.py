@@ -76,6 +76,18 @@ class Outbox:
         else:
             rank.mdlog.when_safe(end, lambda: None if self.is_closed() else self.send(msg))
 
+    def send_ahead_when_safe(self, msg: Message, end: int) -> None:
+        """Send once the journal is safe up to there, before what waits for that position too.
+
+        For the acknowledgement of a flush: libcephfs does not believe a reply about what it is
+        still flushing, so those that wait for it come after it.
+        """
+        rank = self.rank
+        if rank is None or end <= rank.mdlog.safe_pos:
+            self.send(msg)
+        else:
+            rank.mdlog.when_safe(end, lambda: None if self.is_closed() else self._transmit(msg))
+
     def _transmit(self, msg: Message) -> None:
         if isinstance(msg, PUSHED):
             self.cap_push_seq += 1

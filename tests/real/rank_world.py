@@ -70,10 +70,14 @@ def fill(cluster: RealCluster, name: str, files: int = 20) -> None:
 def tree(cluster: RealCluster) -> dict[str, Any]:
     """By path: what a client sees of it, once the sums have come up to the root."""
 
+    last: list[dict[str, Any]] = [{}]
+
     def settled() -> dict[str, Any] | None:
         found = listed(cluster)
         inodes = {entry["st_ino"] for entry in found.values()}
-        return found if int(found["/"]["rentries"]) == len(inodes) else None
+        whole = int(found["/"]["rentries"]) == len(inodes) and found == last[0]
+        last[0] = found  # twice the same: nothing was on its way
+        return found if whole else None
 
     return wait_for(settled, 40, "the sums are those of the tree", every=0.5) or {}
 

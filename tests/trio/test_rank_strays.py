@@ -38,7 +38,7 @@ def make(kit: TablesKit, name: str, mode: int = FILE, *, size: int = 0) -> CInod
     else:
         stored.layout = FileLayout(4 * MB, 1, 4 * MB, DATA_POOL)
         stored.rstat.rfiles, stored.rstat.rbytes = 1, size
-    inode = rank.cache.add_inode(CInode(ino, stored))
+    inode: CInode = rank.cache.add_inode(CInode(ino, stored))
     directory = rank.store.dir_for(kit.kit.root, name)
     mut.link_primary(rank.cache.add_dentry(directory, name), inode)
     mut.backtrace(inode)

@@ -226,7 +226,7 @@ class TablesKit:
             await trio.testing.wait_all_tasks_blocked()
 
 
-def tables_kit(kit: Kit | None = None, **options: str) -> TablesKit:
+def tables_kit(kit: Kit | None = None, **options: Any) -> TablesKit:
     """A rank with its tables; nothing runs."""
     kit = kit or make_rank(**options)
     made = TablesKit(kit, FakeLocker(), FakeServer(), FakeBeacon())

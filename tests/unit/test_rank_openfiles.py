@@ -40,7 +40,7 @@ def add_dir(kit: TablesKit, parent: CInode, name: str, mode: int = 0o040755) -> 
     rank = kit.rank
     mut = Mutation(rank, "mkdir", stamp=rank.now())
     ino = rank.inotable.take_ino(mut, None)
-    inode = rank.cache.add_inode(CInode(ino, Inode(ino=ino, mode=mode, nlink=1)))
+    inode: CInode = rank.cache.add_inode(CInode(ino, Inode(ino=ino, mode=mode, nlink=1)))
     mut.link_primary(rank.cache.add_dentry(rank.store.dir_for(parent, name), name), inode)
     mut.new_dir(rank.cache.add_dir(inode))
     mut.submit()

@@ -155,7 +155,7 @@ async def test_counts_fade() -> None:
 
 def an_inode(kit: Any, parent: CInode, name: str, ino: int, mode: int) -> CInode:
     cache = kit.rank.cache
-    inode = cache.add_inode(CInode(ino, Inode(ino=ino, mode=mode, nlink=1)))
+    inode: CInode = cache.add_inode(CInode(ino, Inode(ino=ino, mode=mode, nlink=1)))
     cache.add_dir(inode)
     cache.link_primary(cache.add_dentry(kit.rank.store.dir_for(parent, name), name), inode)
     return inode

@@ -153,6 +153,7 @@ def fio(folder: Path) -> None:
             "--fsync=32",
             "--output-format=json",
         ),
+        cwd=folder,  # it leaves the state of its verification where it runs
     )
 
 

@@ -1,7 +1,8 @@
 """`nox -s bench` (or `python -m bench`): figures as tables, and all samples as JSON.
 
 nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE]
-               [beside] [cache] [cluster] [codecs] [journal] [messenger] [operations] [requests]
+               [beside] [cache] [cluster] [codecs] [journal] [messenger] [operations] [failover]
+               [requests]
 """
 
 import argparse
@@ -11,9 +12,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench import beside, cache, cluster, codecs, journal, operations, requests
+from bench import beside, cache, cluster, codecs, failover, journal, operations, requests
 
-PARTS = ("codecs", "messenger", "journal", "cache", "requests", "beside", "cluster", "operations")
+PARTS = (
+    "codecs",
+    "messenger",
+    "journal",
+    "cache",
+    "requests",
+    "beside",
+    "cluster",
+    "operations",
+    "failover",
+)
 
 
 def main() -> None:
@@ -66,6 +77,10 @@ def main() -> None:
         done = operations.measure(asked.rounds, asked.clients, asked.count)
         results["operations"] = operations.as_json(done)
         print(operations.table(done), end="\n\n", file=out, flush=True)
+    if "failover" in parts:
+        lives = failover.measure(min(asked.rounds, 3))
+        results["failover"] = failover.as_json(lives)
+        print(failover.table(lives), end="\n\n", file=out, flush=True)
     if asked.json is not None:
         asked.json.write_text(json.dumps(results, indent=1) + "\n")
     else:

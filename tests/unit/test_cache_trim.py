@@ -10,6 +10,7 @@ from tests.unit.tree_kit import Tree, differences
 
 from mdsdaemon.rank.cache.inode import CInode
 from mdsdaemon.rank.cache.trim import DENTRY_COST, INODE_COST
+from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.types.client_caps import CAP_PIN
 from mdsdaemon.types.frag import Frag
 from mdsdaemon.types.osd import NOSNAP
@@ -59,6 +60,27 @@ def test_down_to_the_limit_and_no_further() -> None:
     tree.kit.trio(lambda: tree.rank.store.trim_to(limit))
     assert limit - (INODE_COST + DENTRY_COST) < tree.rank.store.memory_used() <= limit
     assert tree.rank.store.trim(limit) == 0
+
+
+def test_a_name_that_never_was_is_known_not_to_be() -> None:
+    """Files can be made in a fragment that is not whole any more without reading it again."""
+    tree = a_tree(50)
+    limit = tree.rank.store.memory_used() - 30 * (INODE_COST + DENTRY_COST)
+    tree.kit.trio(lambda: tree.rank.store.trim_to(limit))
+    diri = tree.find("/d")
+    (directory,) = diri.dirs.values()
+    assert not directory.complete
+    gone = [f"f{i:02d}" for i in range(50) if f"f{i:02d}" not in directory.items]
+    assert len(gone) >= 20
+    for name in gone:
+        with pytest.raises(MustWait):
+            tree.rank.store.lookup(diri, name)
+    # the reads that these have begun are not over: nobody waits for them
+    assert tree.rank.store.lookup(diri, "new-name") is None
+    tree.load_all()
+    assert directory.complete
+    assert directory.trimmed_names is None
+    assert all(name in directory.items for name in gone)
 
 
 def test_what_was_looked_at_stays_longer() -> None:

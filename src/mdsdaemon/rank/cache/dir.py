@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from mdsdaemon.rank.cache.dentry import CDentry
+from mdsdaemon.rank.cache.name_filter import NameFilter
 from mdsdaemon.types.frag import DirFrag, Frag
 from mdsdaemon.types.osd import NOSNAP
 from mdsdaemon.types.stats import FNode
@@ -32,6 +33,7 @@ class CDir:
         items: dentries of the head by name, null ones too.
         snap_items: dentries of snapshots by name, in the order of `last`.
         complete: all names that are stored are in `items`: what is not there does not exist.
+        trimmed_names: what was in `items` when they were complete and is not any more.
         committed_version, committing_version: of the last store, and of the one under way (or 0).
         dirty_items: by key, the dentries that the object in RADOS lacks.
         committing_items: those of the store under way.
@@ -60,6 +62,7 @@ class CDir:
     items: dict[str, CDentry] = field(factory=dict)
     snap_items: dict[str, list[CDentry]] = field(factory=dict)
     complete: bool = False
+    trimmed_names: NameFilter | None = None
     committed_version: int = 0
     committing_version: int = 0
     dirty_items: dict[str, CDentry] = field(factory=dict)

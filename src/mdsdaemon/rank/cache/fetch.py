@@ -93,6 +93,9 @@ class Fetcher:
             raise FsError(errno.EIO, f"{directory}/{name} is damaged")
         if directory.complete:
             return None
+        names = directory.trimmed_names
+        if names is not None and snapid == NOSNAP and name not in names:
+            return None
         if snapid == NOSNAP and directory.fetching is None and self._is_worth_it(directory):
             raise MustWait(self._fetch_one(directory, name))
         self.need_complete(directory)
@@ -113,6 +116,7 @@ class Fetcher:
         if not directory.fnode.version:
             directory.fnode.version = 1
         directory.complete = True
+        directory.trimmed_names = None
 
     # -- all of it ---------------------------------------------------------------------------
 
@@ -176,6 +180,7 @@ class Fetcher:
             self._read_page(directory, next(reversed(values.vals)))
             return
         directory.complete = True
+        directory.trimmed_names = None
         self._finished(directory)
 
     def _finished(self, directory: CDir) -> None:

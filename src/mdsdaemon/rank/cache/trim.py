@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mdsdaemon.rank.cache.name_filter import NameFilter
+
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.dentry import CDentry
     from mdsdaemon.rank.cache.dir import CDir
@@ -149,7 +151,11 @@ class Trimmer:
             cache.num_dirs -= len(inode.dirs)
             cache.remove_inode(inode)
         if inode is not None or dn.remote_ino:
-            directory.complete = False
+            if directory.complete:
+                directory.complete = False
+                directory.trimmed_names = NameFilter(2 * len(directory.items))
+            if directory.trimmed_names is not None:
+                directory.trimmed_names.add(dn.name)
         cache.remove_dentry(dn)
         return True
 

@@ -135,7 +135,8 @@ class TestRank(RankCore):
     """A RankCore that notes what an MDSRank would do.
 
     Attributes:
-        damages, write_errors, readonly: what was said.
+        requested, damages, write_errors, readonly: what was said.
+        map_waiters: (epoch, callback) of those that wait for a map.
         spawned: tasks, as long as there is no nursery.
         nursery: set by a Trio test that wants tasks to run.
     """
@@ -145,6 +146,8 @@ class TestRank(RankCore):
     def __init__(self, services: Any) -> None:
         super().__init__(0, services)
         self.state = State.ACTIVE
+        self.requested: list[int] = []
+        self.map_waiters: list[tuple[int, Callable[[], None]]] = []
         self.damages: list[str] = []
         self.write_errors: list[OSError] = []
         self.readonly: list[str] = []
@@ -156,6 +159,12 @@ class TestRank(RankCore):
             self.spawned.append((name, work))
         else:
             self.nursery.start_soon(work, name=name)
+
+    def request_state(self, state: int) -> None:
+        self.requested.append(state)
+
+    def when_mdsmap(self, epoch: int, callback: Callable[[], None]) -> None:
+        self.map_waiters.append((epoch, callback))
 
     def damaged(self, what: str) -> None:
         self.damages.append(what)

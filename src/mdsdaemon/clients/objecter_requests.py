@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import heapq
 import logging
+from abc import ABC, abstractmethod
 from collections import deque
 
 from mdsdaemon.clients.objecter_counters import ObjecterCounters
@@ -46,7 +47,7 @@ REOPEN_PAUSE = 0.2
 """Seconds that a connection must have lived to be replaced at once when it breaks."""
 
 
-class RequestTable:
+class RequestTable(ABC):
     """See the module.
 
     Attributes:
@@ -105,8 +106,9 @@ class RequestTable:
         if recalc is Recalc.POOL_DNE:
             self._check_pool_dne(op)
 
+    @abstractmethod
     def _check_pool_dne(self, op: PendingOp) -> None:
-        raise NotImplementedError
+        """The map does not have the request's pool: ask the monitors for the newest one."""
 
     def _prune_deadlines(self) -> None:
         if len(self._deadlines) > 2 * len(self.active) + 1024:

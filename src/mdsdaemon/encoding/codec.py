@@ -155,11 +155,11 @@ class Codec(Generic[T]):
 
     def load(self, g: Gen, names: list[str]) -> str:
         """For a fixed codec: the expression of the value from its unpacked parts."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no fixed size to be read")
 
     def dump(self, g: Gen, expr: str) -> list[str]:
         """With ``fixed_out``: the expressions to pack for the value of ``expr``."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no fixed size to be written")
 
     def gen_decode(self, g: Gen, target: str) -> None:
         """Emit lines that read one value at ``o`` into ``target`` and advance ``o``."""
@@ -171,11 +171,11 @@ class Codec(Generic[T]):
 
     def gen_decode_counted(self, g: Gen, count: str, target: str) -> None:
         """Emit lines that read a value whose count, the local ``count``, stood elsewhere."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no count")
 
     def gen_encode_bare(self, g: Gen, expr: str) -> None:
         """Emit lines that write a value without its count."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no count")
 
     def to_plain(self, value: T) -> Any:
         """The value as CBOR can hold it."""

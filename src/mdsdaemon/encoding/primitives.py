@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from abc import ABC, abstractmethod
 from typing import Any, TypeVar
 
 from mdsdaemon.encoding.codec import Codec, Gen, struct_of
@@ -100,7 +101,7 @@ class _Uuid(Codec[uuid.UUID]):
         return uuid.UUID(bytes=plain)
 
 
-class _Counted(Codec[Any]):
+class _Counted(Codec[Any], ABC):
     """A u32 length and that many bytes."""
 
     min_size = 4
@@ -121,8 +122,9 @@ class _Counted(Codec[Any]):
         g.line(f"if {count} > e - o: raise short({g.where()}, o, e, {count})")
         self._read(g, count, target)
 
+    @abstractmethod
     def _read(self, g: Gen, size: str, target: str) -> None:
-        raise NotImplementedError
+        """Emit lines that read ``size`` bytes, which are there."""
 
 
 class _Str(_Counted, Codec[str]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+import trio
 import trio.abc
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Stream(trio.abc.Stream):
         """
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Not offered: the messenger's writer waits in `send_all`."""
-        raise NotImplementedError
+        """At once: nothing is known before it is tried, and the writer waits in `send_all`."""
+        await trio.lowlevel.checkpoint()
 
     async def aclose(self) -> None:
         """`close()` and a checkpoint, as `trio.abc.AsyncResource` wants it."""

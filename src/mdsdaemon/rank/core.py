@@ -7,6 +7,7 @@ that it needs.
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.tables.sessionmap import SessionMapStore
 
 
-class RankCore:
+class RankCore(ABC):
     """What belongs to a rank.
 
     Attributes:
@@ -152,26 +153,26 @@ class RankCore:
 
     # -- what MDSRank does -------------------------------------------------------------------
 
+    @abstractmethod
     def spawn(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         """Start a task in the rank's nursery; what it raises ends the daemon."""
-        raise NotImplementedError
 
+    @abstractmethod
     def request_state(self, state: int) -> None:
         """Ask the monitors for this state; it begins when a map has it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def when_mdsmap(self, epoch: int, callback: Callable[[], None]) -> None:
         """Call this when the map has this epoch; at once if it has."""
-        raise NotImplementedError
 
+    @abstractmethod
     def damaged(self, what: str) -> None:
         """This cannot be read or contradicts itself: say so to the monitors, then respawn."""
-        raise NotImplementedError
 
+    @abstractmethod
     def handle_write_error(self, error: OSError) -> None:
         """RADOS refused a write: respawn when fenced, else as mds_action_on_write_error says."""
-        raise NotImplementedError
 
+    @abstractmethod
     def force_readonly(self, why: str) -> None:
         """From now on nothing is changed; clients are told."""
-        raise NotImplementedError

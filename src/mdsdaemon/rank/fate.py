@@ -6,6 +6,7 @@ Behaviour: ceph/ceph, src/mds/MDSRank.cc, damaged, handle_write_error, boot_star
 from __future__ import annotations
 
 import errno
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from mdsdaemon.clients.objecter_errors import EBLOCKLISTED
@@ -27,8 +28,9 @@ class RankFate(RankCore):
 
     work: StateWork | None
 
+    @abstractmethod
     def health(self) -> list[MDSHealthMetric]:
-        raise NotImplementedError
+        """The complaints of the next beacons."""
 
     def leave(self, reason: str) -> None:
         """Start the daemon anew."""

@@ -6,6 +6,7 @@ src/mds/SessionMap.h (wait_for_flush) (Pacific)
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ MAX_PREOPEN = 1024
 
 
 @define(eq=False)
-class Outbox:
+class Outbox(ABC):
     """The part of a session that sends.
 
     Attributes:
@@ -47,8 +48,9 @@ class Outbox:
     _held: deque[tuple[int, Message]] = field(factory=deque, init=False, repr=False)
     _flushes: dict[int, list[Callable[[], None]]] = field(factory=dict, init=False, repr=False)
 
+    @abstractmethod
     def is_closed(self) -> bool:
-        raise NotImplementedError
+        """Whether the client has no session open."""
 
     def send(self, msg: Message, after: int = 0) -> None:
         """Send in order; keep the message until the client is connected, if it is not.

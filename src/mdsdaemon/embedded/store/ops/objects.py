@@ -18,7 +18,6 @@ from mdsdaemon.embedded.store.op_info import call_parts
 from mdsdaemon.embedded.store.ops.data import read_stored
 from mdsdaemon.embedded.store.ops.table import handles
 from mdsdaemon.embedded.store.snaps import find_object
-from mdsdaemon.embedded.store.xxhash import xxh32, xxh64
 from mdsdaemon.encoding import U32, U64, DecodeError, Str, Tuple, decode
 from mdsdaemon.types.osd import NOSNAP, ObjectLocator
 from mdsdaemon.types.osd_op import (
@@ -184,7 +183,10 @@ def _sum(kind: int, data: bytes, seed: int) -> int:
     if kind == ChecksumType.CRC32C:
         # Ceph's neither inverts its result nor expects inverted input
         return crc32c.crc32c(data, seed ^ _ONES) ^ _ONES
-    return xxh32(data, seed) if kind == ChecksumType.XXHASH32 else xxh64(data, seed)
+    import xxhash  # rarely asked for: the start need not wait for it
+
+    digest = xxhash.xxh32_intdigest if kind == ChecksumType.XXHASH32 else xxhash.xxh64_intdigest
+    return digest(data, seed)
 
 
 @handles(Op.COPY_FROM, Op.COPY_FROM2)

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.needs import lacking, need_programs
 from tests.real.cluster import Mds, RealCluster, missing_programs
 
 _HERE = Path(__file__).parent
@@ -47,10 +48,15 @@ def real_ceph() -> None:
     missing = missing_programs()
     if not missing:
         return
-    sentence = f"needs Ceph 16's Debian packages; not found: {', '.join(missing)}"
-    if os.environ.get("CI"):
-        pytest.fail(sentence)
-    pytest.skip(sentence)
+    lacking(f"needs Ceph 16's Debian packages; not found: {', '.join(missing)}")
+
+
+@pytest.fixture(scope="session")
+def can_mount(real_ceph: None) -> None:
+    """As ``real_ceph``, and ceph-fuse can mount."""
+    need_programs("ceph-fuse")
+    if os.geteuid() != 0 or not os.access("/dev/fuse", os.W_OK):
+        lacking("needs /dev/fuse and root")
 
 
 @contextmanager

@@ -1,29 +1,19 @@
-"""ceph-fuse mounts of a file system, below a folder of the test; always taken away again."""
+"""ceph-fuse mounts of a file system, below a folder of the test; always taken away again.
+
+For tests that take the fixture ``can_mount``.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pytest
 from tests.real.cluster import RealCluster
 from tests.real.daemons import wait_for
-
-
-def need_fuse() -> None:
-    """The test is skipped where nothing can be mounted (in CI: failed)."""
-    usable = os.access("/dev/fuse", os.W_OK) and os.geteuid() == 0
-    if usable and shutil.which("ceph-fuse") is not None:
-        return
-    sentence = "needs ceph-fuse, /dev/fuse and root"
-    if os.environ.get("CI") and shutil.which("ceph-fuse") is None:
-        pytest.fail(sentence)
-    pytest.skip(sentence)
 
 
 class FuseMount:
@@ -92,7 +82,6 @@ def mounted(
     cluster: RealCluster, fs: str, folder: Path, names: str = "a", *options: str
 ) -> Iterator[list[FuseMount]]:
     """A mount of ``fs`` for each letter of ``names``, at ``folder``/FS-LETTER."""
-    need_fuse()
     mounts: list[FuseMount] = []
     try:
         for name in names:

@@ -15,7 +15,7 @@ import pytest
 from tests.real.cluster import RealCluster
 from tests.real.conftest import QUICK, started
 from tests.real.fs_pair import OURS, STOCK, FsClient, two_file_systems
-from tests.real.fuse_mounts import FuseMount, mounted, need_fuse
+from tests.real.fuse_mounts import FuseMount, mounted
 
 
 class Three:
@@ -33,8 +33,7 @@ class Three:
 
 
 @pytest.fixture(scope="module")
-def cluster(real_ceph: None) -> Iterator[RealCluster]:
-    need_fuse()
+def cluster(can_mount: None) -> Iterator[RealCluster]:
     with started(RealCluster(osd=True, options=QUICK)) as cluster, two_file_systems(cluster):
         yield cluster
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.needs import need_programs
 from tests.real.admin import SYSTEM_PYTHON
 from tests.real.cluster import RealCluster
 from tests.real.conftest import QUICK, started
-from tests.real.fuse_mounts import FuseMount, mounted, need_fuse
+from tests.real.fuse_mounts import FuseMount, mounted
 
 _ROOT = Path(__file__).parents[2]
-NEEDS = {"git": "git", "rsync": "rsync", "fio": "fio", "dbench": "dbench"}
 STEPS = ["tar", "git", "rsync", "sqlite", "build", "fio", "dbench", "remove"]
+PROGRAMS = {"git", "rsync", "fio", "dbench"}
 
 
 @pytest.fixture(scope="module")
-def mount(real_ceph: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FuseMount]:
-    need_fuse()
+def mount(can_mount: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FuseMount]:
     with started(RealCluster(osd=True, options=QUICK)) as cluster:
         mds = cluster.start_our_mds("a")
         mds.wait_standby()
@@ -35,12 +33,8 @@ def mount(real_ceph: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.mark.parametrize("step", STEPS)
 def test_work(mount: FuseMount, step: str) -> None:
-    program = NEEDS.get(step)
-    if program is not None and shutil.which(program) is None:
-        sentence = f"needs {program}"
-        if os.environ.get("CI"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
+    if step in PROGRAMS:
+        need_programs(step)
     done = subprocess.run(
         [SYSTEM_PYTHON, "-m", "tests.real.mount_work", str(mount.path), step],
         cwd=_ROOT,

@@ -2,11 +2,11 @@
 
 import random
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from tests.needs import need_programs
 
 from mdsdaemon.encoding import decode
 from mdsdaemon.maps.crush_map import CrushMap
@@ -99,9 +99,9 @@ def random_map(rng: random.Random) -> tuple[str, int]:
     return "\n".join(lines) + "\n", devices
 
 
-@pytest.mark.skipif(shutil.which("crushtool") is None, reason="crushtool is in ceph-base")
 @pytest.mark.parametrize("seed", range(5))
 def test_rules_choose_as_crushtool_does(seed: int, tmp_path: Path) -> None:
+    need_programs("crushtool")
     rng = random.Random(seed)
     text, devices = random_map(rng)
     (tmp_path / "map.txt").write_text(text)
@@ -123,9 +123,9 @@ def test_rules_choose_as_crushtool_does(seed: int, tmp_path: Path) -> None:
         assert do_rule(crush, int(rule), int(x), size, weights) == expected, (seed, rule, x)
 
 
-@pytest.mark.skipif(shutil.which("osdmaptool") is None, reason="osdmaptool is in ceph-base")
 @pytest.mark.parametrize("seed", range(3))
 def test_groups_and_objects_lie_where_osdmaptool_says(seed: int, tmp_path: Path) -> None:
+    need_programs("osdmaptool")
     rng = random.Random(seed)
     osds = rng.randint(2, 12)
     bits = str(rng.randint(2, 5))

@@ -15,7 +15,7 @@ from tests.real.admin import SYSTEM_PYTHON
 from tests.real.cluster import RealCluster
 from tests.real.conftest import QUICK, started
 from tests.real.fs_pair import OURS, STOCK, two_file_systems
-from tests.real.fuse_mounts import FuseMount, mounted, need_fuse
+from tests.real.fuse_mounts import FuseMount, mounted
 
 _ROOT = Path(__file__).parents[2]
 _PROGRAM = "tests.real.posix_program"
@@ -29,8 +29,7 @@ AT_LEAST = {"rename_kinds": 320, "permissions": 1000, "modes": 200, "strange_pat
 
 
 @pytest.fixture(scope="module")
-def cluster(real_ceph: None) -> Iterator[RealCluster]:
-    need_fuse()
+def cluster(can_mount: None) -> Iterator[RealCluster]:
     cluster = RealCluster(osd=True, options=QUICK)
     with started(cluster), two_file_systems(cluster):
         yield cluster

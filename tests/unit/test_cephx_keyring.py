@@ -2,13 +2,13 @@
 
 import errno
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.needs import need_programs
 
 from mdsdaemon.cephx.auth import EntityAuth
 from mdsdaemon.cephx.crypto import CryptoKey
@@ -233,8 +233,8 @@ def test_files_that_are_no_keyrings(folder: Path) -> None:
         find_keyring(A, keyring=str(folder / "junk"), key=KEY.to_base64())
 
 
-@pytest.mark.skipif(shutil.which("ceph-authtool") is None, reason="needs ceph-authtool")
 def test_ceph_authtool_reads_and_writes_the_same(tmp_path: Path) -> None:
+    need_programs("ceph-authtool")
     path = tmp_path / "k"
 
     def tool(*args: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.needs import lacking
 from tests.unit.cluster_process import Start, refused, start
 
 from mdsdaemon.cluster.admin import Admin
@@ -167,12 +168,12 @@ def test_a_folder_that_is_not_a_clusters(start: Start, tmp_path: Path) -> None:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MiB."""
     if os.getuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("only root can mount a small file system")
+        lacking("only root can mount a small file system")
     path = tmp_path / "disk"
     path.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(path)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("this machine lets nobody mount")
+        lacking("this machine lets nobody mount")
     yield path
     subprocess.run(["umount", "-l", str(path)], check=True)
 

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from tests.needs import lacking
 from tests.unit.cluster_process import Start, processes_of, start, wait_for
 
 from mdsdaemon.cluster.admin import Admin
@@ -232,5 +233,5 @@ def test_workers_that_are_killed_leave_nothing(tmp_path: Path) -> None:
 def test_it_is_registered() -> None:
     found = [point.value for point in entry_points(group="pytest11") if point.name == "mdsdaemon"]
     if not found:
-        pytest.skip("installed from before there was a plugin: pip install -e . again")
+        lacking("installed from before there was a plugin: pip install -e . again")
     assert found == ["mdsdaemon.pytest_plugin"]

@@ -140,16 +140,13 @@ RELEASES = {
 }
 
 
-def test_events_of_the_corpus(request: pytest.FixtureRequest) -> None:
+def test_events_of_the_corpus(corpus: Path) -> None:
     """What ceph-mds of two releases wrote, in an envelope, comes back byte for byte."""
-    folder = request.config.getoption("--corpus")
-    if not folder:
-        pytest.skip("needs --corpus DIR")
     seen = 0
     for release, features in RELEASES.items():
         for cls in set(CLASSES.values()):
             names = [name for name, known in REGISTRY.items() if known is cls]
-            for path in (p for n in names for p in sorted(Path(folder, release, n).glob("*"))):
+            for path in (p for n in names for p in sorted((corpus / release / n).glob("*"))):
                 body = event_type(cls()).to_bytes(4, "little") + path.read_bytes()
                 head = bytes((0, 0, 0, 0, 1, 1)) + len(body).to_bytes(4, "little")
                 event = decode_event(head + body)

@@ -299,27 +299,6 @@ async def test_purges_that_a_predecessor_had_begun() -> None:
 
 
 @in_trio
-async def test_a_fragment_that_is_frozen_is_waited_for() -> None:
-    async with tables_rank() as kit:
-        await ready(kit)
-        inode = make(kit, "a", size=MB)
-        kit.objecter.hold = True
-        unlink(kit, inode)
-        directory = inode.parent.dir if inode.parent else None
-        assert directory is not None
-        await kit.settle()
-        directory.frozen, directory.thawed = True, kit.rank.queue.gate()
-        kit.objecter.hold = False
-        kit.objecter.release()
-        await trio.sleep(10)
-        assert not purges(kit)
-        directory.frozen = False
-        directory.thawed.open()
-        await gone(kit)
-        assert purges(kit)
-
-
-@in_trio
 async def test_nothing_goes_while_read_only() -> None:
     async with tables_rank() as kit:
         await ready(kit)

@@ -231,12 +231,12 @@ class StrayManager:
 
     def _is_busy(self, inode: CInode, dn: CDentry) -> bool:
         """Whether something is under way that needs the inode for a while."""
-        if inode.pins or dn.pins or dn.dir.frozen or (inode.extra and "recovery" in inode.extra):
+        if inode.pins or dn.pins or (inode.extra and "recovery" in inode.extra):
             return True
         if inode.locks is not None or dn.lock is not None:
             return True
         return any(
-            directory.pins or directory.frozen or directory.fetching or directory.committing_version
+            directory.pins or directory.fetching or directory.committing_version
             for directory in inode.dirs.values()
         )
 
@@ -299,10 +299,6 @@ class StrayManager:
     def _purged(self, inode: CInode, dn: CDentry) -> None:
         """The purge queue has the inode on disk: it leaves the tree."""
         rank = self.rank
-        if dn.dir.frozen:
-            assert dn.dir.thawed is not None
-            dn.dir.thawed.add(lambda: self._purged(inode, dn))
-            return
         rank.counters.cache.inc("strays_enqueued")
         self._let_go(inode, dn)
         mut = Mutation(rank, "purge_stray", stamp=rank.now())
@@ -334,9 +330,6 @@ class StrayManager:
         assert stray_dn is not None
         for dn in inode.remote_parents or ():
             if dn.last != NOSNAP or dn.remote_ino != inode.ino:
-                continue
-            if dn.dir.frozen or stray_dn.dir.frozen:
-                self._delay(inode)
                 continue
             self._reintegrate(inode, stray_dn, dn)
             return True

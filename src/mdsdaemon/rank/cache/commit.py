@@ -161,7 +161,7 @@ class Committer:
     def drop_null(self, dn: CDentry) -> bool:
         """Take a clean null dentry out of the cache, unless somebody needs it; whether it went."""
         directory = dn.dir
-        if dn.pins or dn.leases or dn.lock is not None or directory.loads or directory.frozen:
+        if dn.pins or dn.leases or dn.lock is not None or directory.loads:
             return False
         if directory.lookup_exact(dn.name, dn.last) is not dn:
             return False

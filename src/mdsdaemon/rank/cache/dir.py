@@ -49,7 +49,6 @@ class CDir:
         keyed: how many names were asked for one by one.
         committed: opens when the store under way is over; None: none is.
         damaged: it could not be read; operations on it are EIO.
-        frozen: it is being split or merged: changes wait for `thawed`.
         summed: when its sums were last counted in its directory; nanoseconds since the epoch.
         pos, pos_client: see `CInode`.
         pins: reasons to keep it in the cache beyond those that can be seen.
@@ -77,8 +76,6 @@ class CDir:
     keyed: int = 0
     committed: Gate | None = None
     damaged: bool = False
-    frozen: bool = False
-    thawed: Gate | None = None
     summed: int = 0
     pos: int = 0
     pos_client: int = 0

@@ -138,7 +138,7 @@ class Trimmer:
     def expire(self, dn: CDentry, held: set[CInode] = frozenset()) -> bool:  # type: ignore[assignment]
         """Take a dentry out with its inode, if nothing holds it; whether it went."""
         directory, cache = dn.dir, self.rank.cache
-        if dn.pins or dn.leases or dn.lock is not None or directory.loads or directory.frozen:
+        if dn.pins or dn.leases or dn.lock is not None or directory.loads:
             return False
         if (directory.dirty_items or directory.committing_items) and dn.is_dirty:
             return False
@@ -184,6 +184,4 @@ class Trimmer:
             or directory.is_dirty
             or directory.pins
             or directory.loads
-            or directory.frozen
-            or directory.committed is not None
         )

@@ -246,8 +246,6 @@ def dump_dir(rank: RankCore, directory: CDir, *, items: bool = False) -> dict[st
         states.append("dirty")
     if directory.complete:
         states.append("complete")
-    if directory.frozen:
-        states.append("fragmenting")
     if directory.fetching is not None:
         states.append("fetching")
     base = inode.is_base

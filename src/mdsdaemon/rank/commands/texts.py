@@ -85,7 +85,6 @@ def dir_text(rank: RankCore, directory: CDir) -> str:
     states = [name for name, on in (
         ("complete", directory.complete),
         ("fetching", directory.fetching is not None),
-        ("fragmenting", directory.frozen),
     ) if on]  # fmt: skip
     return (
         f"[dir {directory.dirfrag} {path} [{directory.first:x},head] auth "

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.request import Found
-from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.types.osd import NOSNAP, SNAPDIR
 
 if TYPE_CHECKING:
@@ -244,9 +243,6 @@ def _place(req: MDRequest, path: FilePath) -> Place:
         if found.name:
             check_name(found.name)
         directory = req.rank.store.dir_for(diri, found.name)
-    if directory.frozen:
-        assert directory.thawed is not None
-        raise MustWait(directory.thawed)
     return Place(diri, directory, found.name, found.dentry)
 
 

@@ -14,7 +14,6 @@ from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access, check_room
 from mdsdaemon.rank.server.traverse import Place, inode_of, place_for
 from mdsdaemon.rank.snap import nodes
-from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.types.client_ops import MdsOp
 
 if TYPE_CHECKING:
@@ -56,9 +55,6 @@ def stray_place(req: MDRequest, inode: CInode) -> Place:
     if not req.is_replay:
         check_room(req, directory)
     dn = rank.store.lookup(strays, name)
-    if directory.frozen:
-        assert directory.thawed is not None
-        raise MustWait(directory.thawed)
     place = Place(strays, directory, name, dn)
     if not place.is_free:
         raise FsError(errno.EIO, f"there is a stray {name} already")

@@ -57,6 +57,20 @@ def lock_place(req: MDRequest, place: Place) -> None:
     )
 
 
+def _new_name(req: MDRequest) -> tuple[Place, bytes, dict[str, bytes]]:
+    """Where something new is to be, its other name and its attributes: all may be so.
+
+    Raises:
+        MustWait: until that is known and clients have given back what they hold of the name.
+        FsError: EEXIST, EACCES, ENOSPC, ENAMETOOLONG, EINVAL, …
+    """
+    place = place_for(req, req.msg.path, create=True, may_exist=False)
+    lock_place(req, place)
+    check_access(req, place.diri, MAY_WRITE)
+    check_room(req, place.directory)
+    return place, check_alternate_name(req), new_xattrs(req.msg.data)
+
+
 def handle_mknod(server: Server, req: MDRequest) -> None:
     """A file or a special file; an ordinary one comes with capabilities."""
     rank, args = server.rank, req.msg.args
@@ -65,12 +79,7 @@ def handle_mknod(server: Server, req: MDRequest) -> None:
         raise FsError(errno.EINVAL)
     mode = args.mode & 0o7777 | kind
     is_file = kind == S_IFREG
-    place = place_for(req, req.msg.path, create=True, may_exist=False)
-    lock_place(req, place)
-    check_access(req, place.diri, MAY_WRITE)
-    check_room(req, place.directory)
-    alternate = check_alternate_name(req)
-    xattrs = new_xattrs(req.msg.data)
+    place, alternate, xattrs = _new_name(req)
     # only what is asked for by name inherits, as in ceph-mds
     layout = inherited_layout(rank, place.diri) if is_file else None
 
@@ -88,12 +97,7 @@ def handle_mknod(server: Server, req: MDRequest) -> None:
 def handle_mkdir(server: Server, req: MDRequest) -> None:
     """A directory."""
     rank = server.rank
-    place = place_for(req, req.msg.path, create=True, may_exist=False)
-    lock_place(req, place)
-    check_access(req, place.diri, MAY_WRITE)
-    check_room(req, place.directory)
-    alternate = check_alternate_name(req)
-    xattrs = new_xattrs(req.msg.data)
+    place, alternate, xattrs = _new_name(req)
     mode = req.msg.args.mode & 0o7777 | S_IFDIR
 
     mut = req.mutation("mkdir")
@@ -109,12 +113,7 @@ def handle_mkdir(server: Server, req: MDRequest) -> None:
 def handle_symlink(server: Server, req: MDRequest) -> None:
     """A symbolic link; `path2` is where it leads."""
     rank = server.rank
-    place = place_for(req, req.msg.path, create=True, may_exist=False)
-    lock_place(req, place)
-    check_access(req, place.diri, MAY_WRITE)
-    check_room(req, place.directory)
-    alternate = check_alternate_name(req)
-    xattrs = new_xattrs(req.msg.data)
+    place, alternate, xattrs = _new_name(req)
 
     mut = req.mutation("symlink")
     inode = new_inode(req, mut, place, S_IFLNK | 0o777, None, xattrs)

@@ -33,10 +33,6 @@ if TYPE_CHECKING:
 _POLL: Final = 0.02
 _END: Final = 20.0
 """Seconds that a cluster of ours gets to end before it is killed."""
-_OWN_MDS: Final = (
-    "mdsdaemon's own metadata server does not serve files in this version: run pytest with "
-    "--ceph-mds=stock (needs the program ceph-mds), or on another cluster with --ceph-conf"
-)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -167,12 +163,6 @@ class CephFileSystem:
             _remove_pool(self.cluster, pool)
 
 
-def _own_serves_files() -> bool:
-    from mdsdaemon.daemon.default_rank import DEFAULT_RANK, serves_files
-
-    return serves_files(DEFAULT_RANK)
-
-
 def _remove_pool(cluster: CephCluster, pool: str) -> None:
     from mdsdaemon.cluster.errors import CommandFailedError
 
@@ -281,8 +271,6 @@ def ceph_cluster(pytestconfig: pytest.Config) -> Iterator[CephCluster]:
 @pytest.fixture
 def cephfs(ceph_cluster: CephCluster) -> Iterator[CephFileSystem]:
     """A fresh file system, active; it is removed with its pools after the test."""
-    if ceph_cluster.mds == "own" and not _own_serves_files():
-        pytest.fail(_OWN_MDS, pytrace=False)
     fs = CephFileSystem(ceph_cluster, f"test-{uuid.uuid4().hex[:8]}")
     try:
         fs.create()

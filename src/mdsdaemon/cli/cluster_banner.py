@@ -31,7 +31,7 @@ def banner(cluster: Cluster) -> str:
         f"  ceph -c {conf} -s\n"
         f"  {python_line(conf)}\n"
     )
-    if cluster.serves_files and cluster.options.mds:
+    if cluster.options.mds:
         return text + (mount if cluster.options.fs else "")
     text += "No metadata server of ours serves files. "
     if not cluster.options.fs:

@@ -86,9 +86,6 @@ class FakeMDLog:
         self.auto = True
         self._waiters: list[tuple[int, Callable[[], None]]] = []
 
-    def begin(self) -> LogSegment:
-        return self.segment
-
     def submit(self, event: Any) -> int:
         data = encode(type(event), event, FEATURES_PACIFIC)
         self.event_seq += 1

@@ -73,7 +73,7 @@ class Mutation:
         self.stamp = stamp
         self.client = client
         self.reqid = reqid
-        self.segment = rank.mdlog.begin()
+        self.segment = rank.mdlog.segment
         self._builder = BlobBuilder(self.segment, rank.mdlog.event_seq + 1)
         self.blob = self._builder.blob
         self._inodes: dict[CInode, None] = {}

@@ -133,7 +133,7 @@ class BaseInodes:
     def create(self) -> None:
         """An empty file system: everything is in the cache, new, and dirty in this segment."""
         rank, cache = self.rank, self.rank.cache
-        segment = rank.mdlog.begin()
+        segment = rank.mdlog.segment
         root = self._make(ROOT, S_IFDIR | 0o755)
         root.inode.uid = rank.config.get_int("mds_root_ino_uid")
         root.inode.gid = rank.config.get_int("mds_root_ino_gid")
@@ -184,7 +184,7 @@ class BaseInodes:
         return self.rank.cache.add_inode(inode)
 
     def _fresh_dir(self, inode: CInode) -> None:
-        segment = self.rank.mdlog.begin()
+        segment = self.rank.mdlog.segment
         directory = self.rank.cache.add_dir(inode)
         directory.complete = directory.new = True
         directory.fnode.version = 1

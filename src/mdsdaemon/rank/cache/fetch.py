@@ -323,7 +323,7 @@ class Fetcher:
             directory.stale_keys = set()
             if not self.rank.read_only and not self.rank.is_any_replay():
                 directory.fnode.version += 1
-                directory.mark_dirty(self.rank.mdlog.begin())
+                directory.mark_dirty(self.rank.mdlog.segment)
         directory.stale_keys.add(key)
 
     def _load_primary(self, directory: CDir, name: str, last: int, loaded: Loaded) -> None:
@@ -430,7 +430,7 @@ class Fetcher:
             good = False
         if not good:
             self.rank.services.clog.error(f"bad backtrace on directory inode 0x{inode.ino:x}")
-            inode.backtrace_segment = self.rank.mdlog.begin()
+            inode.backtrace_segment = self.rank.mdlog.segment
             inode.backtrace_segment.dirty_backtraces.add(inode)
 
 

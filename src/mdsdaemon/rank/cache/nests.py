@@ -56,7 +56,7 @@ def _carry_up(rank: RankCore, inodes: list[CInode]) -> None:
 def note_behind(rank: RankCore, inode: CInode) -> None:
     """Somebody above does not count what this directory has: carry it up later."""
     if inode.nest_segment is None and not rank.is_any_replay() and not rank.read_only:
-        inode.nest_segment = rank.mdlog.begin()
+        inode.nest_segment = rank.mdlog.segment
         inode.nest_segment.dirty_nests.add(inode)
 
 

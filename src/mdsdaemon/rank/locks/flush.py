@@ -153,7 +153,7 @@ class CapFlush(MaxSize):
         rank = self.rank
         most = rank.config.get_int("mds_max_completed_flushes")
         if session.trim_completed_flushes(msg.oldest_flush_tid):
-            rank.mdlog.begin().sessions.add(session.client)
+            rank.mdlog.segment.sessions.add(session.client)
             if len(session.info.completed_flushes) * 2 < most:
                 session.num_trim_flushes_warnings = 0
         elif len(session.info.completed_flushes) >= most << session.num_trim_flushes_warnings:

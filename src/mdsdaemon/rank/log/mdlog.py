@@ -1,6 +1,6 @@
 """MDLog: the journal of a rank: events in segments, written ahead of everything else.
 
-    segment = mdlog.begin()
+    segment = mdlog.segment          # what the event changes is noted there
     end = mdlog.submit(event)        # it is in the journal once safe_pos >= end
     mdlog.when_safe(end, callback)
     mdlog.flush()                    # at the end of every dispatch
@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from mdsdaemon.clients.journaler import Journaler, JournalError, journal_layout
+from mdsdaemon.clients.journaler import Journaler, journal_layout
 from mdsdaemon.clients.journaler_pointer import LOG_INO, save_pointer
-from mdsdaemon.clients.objecter_errors import RadosError
 from mdsdaemon.rank.blob import BlobBuilder
 from mdsdaemon.rank.cache.inode import MDSDIR, ROOT
 from mdsdaemon.rank.log.counters import LogCounters
@@ -87,7 +86,7 @@ class MDLog:
 
     @property
     def segment(self) -> LogSegment:
-        """The newest one."""
+        """The newest one, which the next event will be in."""
         return self.segments[next(reversed(self.segments))]
 
     # -- making and opening ------------------------------------------------------------------
@@ -155,15 +154,11 @@ class MDLog:
 
     # -- writing -----------------------------------------------------------------------------
 
-    def begin(self) -> LogSegment:
-        """The segment that the next event will be in."""
-        return self.segment
-
     def submit(self, event: Any) -> int:
         """Append an event; the position at which it ends. It is written by the next `flush`."""
         assert not self.capped, "an event after the journal was capped"
-        end = self._append(event, self.segment)
         segment = self.segment
+        end = self._append(event, segment)
         blob = getattr(event, "metablob", None)
         if blob is not None:
             if blob.inotablev:
@@ -290,15 +285,6 @@ class MDLog:
         await self.expiry.expire_all(capped=True)
         await self._open.write_head()
 
-    def forget_segments(self, upto: int) -> None:
-        """Drop the segments that end at or before `upto`, which lie in the past of the journal."""
-        for seq, segment in list(self.segments.items()):
-            if segment.end > upto or len(self.segments) == 1:
-                break
-            del self.segments[seq]
-            self.num_events -= segment.num_events
-        self.counters.segments(self)
-
     def dump_replay_status(self) -> dict[str, int]:
         """For `status`: where replay is."""
         journal = self.journaler
@@ -312,6 +298,3 @@ class MDLog:
             "num_events": self.num_events,
             "num_segments": len(self.segments),
         }
-
-
-__all__ = ["JournalError", "MDLog", "RadosError"]

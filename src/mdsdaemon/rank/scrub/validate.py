@@ -123,7 +123,7 @@ class Validator:
         path = rank.cache.path_of(inode)
         rank.services.clog.warn(f"bad backtrace on inode 0x{inode.ino:x}({path}), rewriting it")
         if inode.backtrace_segment is None:
-            segment = rank.mdlog.begin()
+            segment = rank.mdlog.segment
             inode.backtrace_segment = segment
             segment.dirty_backtraces.add(inode)
         check.repaired = True

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.client_session import MClientSession
 from mdsdaemon.rank.session import Session, SessionState
 from mdsdaemon.rank.tables.purge_inos import purge_numbers
@@ -19,8 +18,6 @@ from mdsdaemon.types.journal import ESession
 if TYPE_CHECKING:
     from mdsdaemon.rank.log.segment import LogSegment
     from mdsdaemon.rank.sessions.sessions import Sessions
-
-PURGING_STATES = (State.CLIENTREPLAY, State.ACTIVE, State.STOPPING)
 
 
 class Closing:
@@ -85,7 +82,7 @@ class Closing:
             inotablev=rank.inotable.release(free) if free else 0,
             inos_to_purge=purge,
         )
-        segment = rank.mdlog.begin()
+        segment = rank.mdlog.segment
         end = self.sessions.submit(event)
         lost = [ino for start, length in purge.items() for ino in range(start, start + length)]
         segment.purging.update(lost)
@@ -102,7 +99,7 @@ class Closing:
 
     def _logged(self, session: Session, seq: int, lost: list[int], segment: LogSegment) -> None:
         rank = self.rank
-        if lost and rank.state in PURGING_STATES:
+        if lost and rank.is_serving():
             purge_numbers(rank, lost, segment)
         if session.state_seq != seq:
             rank.log.debug("%s was opened anew before it was closed", session)

@@ -68,7 +68,6 @@ class Sessions:
         self.recall = Recall(self)
         self.upkeep = Upkeep(self)
         self.terminating = False
-        self._connected = rank.queue.gate()
         self._unobserve = rank.config.observe(LOAD_OPTIONS, self._options_changed)
 
     def close(self) -> None:
@@ -106,10 +105,6 @@ class Sessions:
                 session = known
         session.rank = self.rank
         return session
-
-    def any_client_connected(self) -> None:
-        """A client has connected that has no session yet."""
-        self._connected.open()
 
     # -- what may be told --------------------------------------------------------------------
 
@@ -214,7 +209,7 @@ class Sessions:
 
     def submit(self, event: ESession) -> int:
         """Journal an ESession; the segment knows which tables it needs saved."""
-        segment = self.rank.mdlog.begin()
+        segment = self.rank.mdlog.segment
         end = self.rank.mdlog.submit(event)
         segment.note_table("sessionmap", event.cmapv)
         if event.inotablev:

@@ -56,7 +56,7 @@ def clients_of(copy: CInode) -> set[int] | None:
 
 def journal_open(rank: RankCore, copies: list[CInode]) -> None:
     """Journal copies that clients are awaited for, unchanged: a replay has to know them."""
-    segment = rank.mdlog.begin()
+    segment = rank.mdlog.segment
     builder = BlobBuilder(segment, rank.mdlog.event_seq + 1)
     event = EOpen(stamp=rank.now())
     for copy in copies:

@@ -45,7 +45,7 @@ def purge_numbers(rank: RankCore, inos: Iterable[int], segment: LogSegment) -> N
         if rank.read_only:
             return
         version = rank.inotable.release(free)
-        at = rank.mdlog.begin()
+        at = rank.mdlog.segment
         end = rank.mdlog.submit(EPurged(inos=free, inotablev=version, seq=segment.seq))
         at.note_table("inotable", version)
         rank.mdlog.when_safe(end, gone)

@@ -190,7 +190,7 @@ class SnapServer(MDSTable):
         )
 
     def _submit(self, event: ETableServer) -> int:
-        segment = self.rank.mdlog.begin()
+        segment = self.rank.mdlog.segment
         end = self.rank.mdlog.submit(event)
         segment.note_table(self.name, event.version)
         return end

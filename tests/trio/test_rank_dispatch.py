@@ -68,7 +68,6 @@ def a_dispatch(state: int = State.ACTIVE) -> tuple[RankDispatch, Any, list[tuple
         log=logging.getLogger("test"),
         queue=queue,
         active=queue.gate(),
-        metrics=None,
         services=SimpleNamespace(beacon=beacon),
         sessions=Part(calls),
         locker=Part(calls),

@@ -43,7 +43,7 @@ class RankCore(ABC):
     Attributes:
         whoami: the rank's number.
         queue: whose time has come (see `waiting`).
-        state, last_state: of the newest map, and the other one before.
+        state: of the newest map.
         incarnation: how many have held the rank.
         read_only: nothing may be changed any more.
         leaving: the daemon is about to end or respawn: start nothing.
@@ -51,8 +51,8 @@ class RankCore(ABC):
         active: opens when the rank becomes active.
         tables: inotable, sessionmap, snaptable by their names in segments.
         counters: performance counters.
-        truncator, recovery, metrics: cutting off files' data, finding out sizes, clients' metrics;
-            None where a rank has none.
+        truncator, recovery: cutting off files' data, finding out sizes; None where a rank has
+            none.
         objecter: requests to RADOS, from the daemon's own messenger.
         mdlog: the journal. cache: the tree. store: bringing the tree in and out of RADOS.
         inotable, sessionmap, openfiles, purge_queue: tables.
@@ -82,7 +82,6 @@ class RankCore(ABC):
         self.services = services
         self.queue = RunQueue()
         self.state = 0
-        self.last_state = 0
         self.incarnation = 0
         self.read_only = False
         self.leaving = False
@@ -92,7 +91,6 @@ class RankCore(ABC):
         self.counters = RankCounters(self)
         self.truncator: Any = None
         self.recovery: Any = None
-        self.metrics: Any = None
 
     @property
     def config(self) -> Config:
@@ -128,12 +126,9 @@ class RankCore(ABC):
         """Serving clients: only then may the tree be changed for them."""
         return self.state == State.ACTIVE
 
-    def is_clientreplay(self) -> bool:
-        """Doing requests again that were done unsafely before a failover."""
-        return self.state == State.CLIENTREPLAY
-
-    def is_stopping(self) -> bool:
-        return self.state == State.STOPPING
+    def is_serving(self) -> bool:
+        """Open to clients: their sessions and what they hold are looked after."""
+        return self.state in (State.CLIENTREPLAY, State.ACTIVE, State.STOPPING)
 
     def is_any_replay(self) -> bool:
         """Reading the journal, for good or following another daemon."""

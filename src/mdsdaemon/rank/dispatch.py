@@ -55,7 +55,7 @@ class RankDispatch:
             MClientCaps: rank.locker.handle_client_caps,
             MClientCapRelease: rank.locker.handle_client_cap_release,
             MClientLease: rank.locker.handle_client_lease,
-            MClientMetrics: self._handle_metrics,
+            MClientMetrics: self._ignore,
         }
 
     def ms_dispatch(self, msg: Message) -> bool:
@@ -154,10 +154,8 @@ class RankDispatch:
         for msg in waiting:
             rank.queue.push(lambda msg=msg: rank.server.handle_client_request(msg))  # type: ignore[misc]
 
-    def _handle_metrics(self, msg: MClientMetrics) -> None:
-        rank = self._rank
-        if rank.metrics is not None:
-            rank.metrics.handle_client_metrics(msg)
+    def _ignore(self, msg: Message) -> None:
+        """Clients tell how they fare; nothing gathers that, so `fs perf stats` shows nothing."""
 
     def _cut_off(self, msg: Message) -> None:
         con = msg.connection

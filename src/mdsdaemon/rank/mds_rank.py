@@ -209,7 +209,6 @@ class MDSRank(RankFate, Rank, RankCore):
             return
         self.state = state
         if state != oldstate:
-            self.last_state = oldstate
             self.incarnation = info.inc
             self._take_name(state)
         self.objecter.set_client_incarnation(self.incarnation)
@@ -296,9 +295,6 @@ class MDSRank(RankFate, Rank, RankCore):
     def get_session(self, name: PeerName) -> Session | None:
         return self.sessions.get_session(name)
 
-    def kick_waiters_for_any_client_connection(self) -> None:
-        self.sessions.any_client_connected()
-
     # -- tick --------------------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -315,7 +311,7 @@ class MDSRank(RankFate, Rank, RankCore):
         state = self.state
         if state in (State.ACTIVE, State.STOPPING):
             self.mdlog.trim()
-        if state in (State.CLIENTREPLAY, State.ACTIVE, State.STOPPING):
+        if self.is_serving():
             self.sessions.find_idle_sessions()
             self.sessions.evict_cap_revoke_non_responders()
             self.locker.tick()
@@ -323,7 +319,7 @@ class MDSRank(RankFate, Rank, RankCore):
             self.snaps.check_osd_map(force=False)
         if self.work is not None:
             self.work.tick()
-        if state in (State.CLIENTREPLAY, State.ACTIVE, State.STOPPING):
+        if self.is_serving():
             self.strays.tick()
             if not self.read_only:
                 carry_up_all(self)

@@ -50,7 +50,6 @@ class Session(Outbox):
         name: `name.num` is its global id.
         state_seq: counts the changes of `state`.
         info: what is stored of it; its prealloc_inos only once it is written (see `stored`).
-        priv: for the rank's own use.
         prealloc_inos: inode numbers that belong to the client; of them free_prealloc_inos are not
             used yet and delegated_inos were handed to the client for creating on its own.
         caps: its capabilities by inode number, the least recently used first. Kept by the locker.
@@ -69,7 +68,6 @@ class Session(Outbox):
     state_seq: int = 0
     auth_caps: MDSAuthCaps = field(factory=MDSAuthCaps)
     info: SessionInfo = field(init=False)
-    priv: Any = field(default=None, repr=False)
 
     prealloc_inos: Intervals = field(factory=Intervals, repr=False)
     free_prealloc_inos: Intervals = field(factory=Intervals, repr=False)
@@ -83,7 +81,6 @@ class Session(Outbox):
     last_seen: float = 0.0
     birth_time: float = 0.0
     cap_gen: int = 0
-    lease_seq: int = 0
     requests_dirty: bool = False
     last_trim_requests_tid: int = 0
     last_trim_flushes_tid: int = 0

@@ -45,7 +45,6 @@ class Reconnect:
     Attributes:
         gather: clients that have not come back. denied: those of them that were turned away.
         claims: by inode number. realms: by client, the snapshot realms that it knows: seq by inode.
-        failed: how many were given up.
     """
 
     def __init__(self, sessions: Sessions) -> None:
@@ -55,7 +54,6 @@ class Reconnect:
         self.denied: set[int] = set()
         self.claims: dict[int, list[Claim]] = {}
         self.realms: dict[int, dict[int, int]] = {}
-        self.failed = 0
         self._num_claims = 0
         self._total = 0
         self._started_at = 0.0
@@ -144,7 +142,6 @@ class Reconnect:
             session.free_prealloc_inos,
             session.delegated_inos,
         )
-        self.failed += 1
         if rank.config.get_bool("mds_session_blocklist_on_timeout"):
             self._evicting += 1
             self.sessions.evictor.start(session, True, self._evicted)

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mdsdaemon.maps.mds_states import State
 from mdsdaemon.rank.session import SessionState
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.sessions.sessions import Sessions
-
-SERVING = (State.CLIENTREPLAY, State.ACTIVE, State.STOPPING)
 
 
 class Upkeep:
@@ -29,14 +26,14 @@ class Upkeep:
 
     def start(self) -> None:
         """Begin, once the rank serves clients."""
-        if not self._running and self.rank.state in SERVING:
+        if not self._running and self.rank.is_serving():
             self._running = True
             self.rank.spawn(self._run, "upkeep of sessions")
 
     async def _run(self) -> None:
         while not self.rank.leaving:
             await trio.sleep(max(self.rank.config.get_float("mds_cache_trim_interval"), 0.1))
-            if self.rank.state in SERVING and not self.rank.leaving:
+            if self.rank.is_serving() and not self.rank.leaving:
                 self.once()
                 self.rank.end_of_dispatch()
 

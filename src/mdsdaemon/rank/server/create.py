@@ -14,6 +14,7 @@ from mdsdaemon.encoding import encode
 from mdsdaemon.messages.client_reply import CreatedInode, OpencResponse
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access, check_room
+from mdsdaemon.rank.server.layout import check_pool
 from mdsdaemon.rank.server.maps import wait_for_map
 from mdsdaemon.rank.server.new_inode import inherited_layout, new_inode, new_xattrs
 from mdsdaemon.rank.server.open import open_inode
@@ -183,7 +184,7 @@ def _may_write(req: MDRequest, inode: CInode) -> None:
 
 def _layout_asked_for(req: MDRequest, layout: FileLayout) -> tuple[FileLayout, int]:
     """The layout with what the client wants different, and what it must be allowed to for that."""
-    args, rank = req.msg.args, req.rank
+    args = req.msg.args
     different = False
     for wish, what in (
         (args.stripe_unit, "stripe_unit"),
@@ -199,8 +200,7 @@ def _layout_asked_for(req: MDRequest, layout: FileLayout) -> tuple[FileLayout, i
         wait_for_map(req)
     if different and not layout.is_valid():
         raise FsError(errno.EINVAL, "invalid layout")
-    if not rank.mdsmap.is_data_pool(layout.pool_id):
-        raise FsError(errno.EINVAL, f"pool {layout.pool_id} holds no data of this file system")
+    check_pool(req.rank, layout)
     return layout, MAY_WRITE | MAY_SET_VXATTR if different else MAY_WRITE
 
 

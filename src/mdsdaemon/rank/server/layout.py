@@ -14,11 +14,11 @@ from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access
 from mdsdaemon.rank.server.maps import wait_for_map
 from mdsdaemon.rank.server.new_inode import copy_layout, inherited_layout
-from mdsdaemon.rank.server.traverse import base_inode, existing
-from mdsdaemon.types.osd import NOSNAP
+from mdsdaemon.rank.server.traverse import base_dir, existing_live
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
+    from mdsdaemon.rank.core import RankCore
     from mdsdaemon.rank.server.request import MDRequest
     from mdsdaemon.rank.server.server import Server
     from mdsdaemon.types.inode import Inode
@@ -37,6 +37,16 @@ def check_changeable_layout(inode: CInode) -> None:
         raise FsError(errno.ENOTEMPTY)
 
 
+def check_pool(rank: RankCore, layout: FileLayout) -> None:
+    """Whether data can lie in the layout's pool.
+
+    Raises:
+        FsError: EINVAL.
+    """
+    if not rank.mdsmap.is_data_pool(layout.pool_id):
+        raise FsError(errno.EINVAL, f"pool {layout.pool_id} holds no data of this file system")
+
+
 def check_layout(req: MDRequest, layout: FileLayout) -> None:
     """Whether data can be laid out so.
 
@@ -45,15 +55,12 @@ def check_layout(req: MDRequest, layout: FileLayout) -> None:
     """
     if not layout.is_valid():
         raise FsError(errno.EINVAL, "invalid layout")
-    if not req.rank.mdsmap.is_data_pool(layout.pool_id):
-        raise FsError(errno.EINVAL, f"pool {layout.pool_id} holds no data of this file system")
+    check_pool(req.rank, layout)
 
 
 def handle_setlayout(server: Server, req: MDRequest) -> None:
     """Of a file."""
-    inode = existing(req)
-    if req.snapid != NOSNAP:
-        raise FsError(errno.EROFS)
+    inode = existing_live(req)
     check_changeable_layout(inode)
     layout, access = _asked_for(req, inode.inode.layout)
     server.rank.locker.acquire(req, x=((inode, "file"),))
@@ -68,9 +75,7 @@ def handle_setlayout(server: Server, req: MDRequest) -> None:
 
 def handle_setdirlayout(server: Server, req: MDRequest) -> None:
     """Of the files below a directory that are yet to come."""
-    inode = base_inode(server.rank, req.msg.path.ino)
-    if not inode.is_dir:
-        raise FsError(errno.ENOTDIR)
+    inode = base_dir(req)
     server.rank.locker.acquire(req, x=((inode, "policy"),))
     layout, access = _asked_for(req, inherited_layout(server.rank, inode))
     check_access(req, inode, access)

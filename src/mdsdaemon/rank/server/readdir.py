@@ -95,6 +95,13 @@ def room_for(inode: CInode) -> int:
     return room + len(stored.inline_data.data) + 4 * len(stored.layout.pool_ns)
 
 
+def portion_room(req: MDRequest) -> int:
+    """Bytes of a portion of a listing, all in all: what the client has room for."""
+    most: int = req.msg.args.max_bytes
+    most = most or (512 << 10) + req.rank.config.get_int("mds_max_xattr_pairs_size")
+    return min(most, MAX_BYTES)
+
+
 def handle_readdir(server: Server, req: MDRequest) -> None:
     """A portion of a fragment."""
     rank, args, session = server.rank, req.msg.args, req.session
@@ -127,9 +134,7 @@ def handle_readdir(server: Server, req: MDRequest) -> None:
     if not start:
         at = bisect_right(keys, (offset_hash, offset.encode("utf-8", "surrogateescape")))
     most = args.max_entries or len(dentries) or 1
-    room = args.max_bytes or (512 << 10) + rank.config.get_int("mds_max_xattr_pairs_size")
-    room = min(room, MAX_BYTES)
-    room -= writer.head_bytes + len(rank.snaps.realm_trace(diri))
+    room = portion_room(req) - writer.head_bytes - len(rank.snaps.realm_trace(diri))
 
     follow = rank.sessions.must_follow(req.client, diri, directory)
     end = True

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mdsdaemon.cephx.caps import MAY_CHGRP, MAY_CHOWN, MAY_WRITE
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access
-from mdsdaemon.rank.server.traverse import existing
+from mdsdaemon.rank.server.traverse import existing_live
 from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.types.client_ops import (
     SETATTR_ATIME,
@@ -25,7 +25,6 @@ from mdsdaemon.types.client_ops import (
     SETATTR_UID,
 )
 from mdsdaemon.types.inode import S_IFMT
-from mdsdaemon.types.osd import NOSNAP
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
@@ -76,9 +75,7 @@ def handle_setattr(server: Server, req: MDRequest) -> None:
     """Set what the mask says."""
     rank = server.rank
     args: SetattrArgs = req.msg.args
-    inode = existing(req)
-    if req.snapid != NOSNAP:
-        raise FsError(errno.EROFS)
+    inode = existing_live(req)
     if inode.is_system and not inode.is_base:
         raise FsError(errno.EPERM)
     mask = args.mask

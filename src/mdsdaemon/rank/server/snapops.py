@@ -22,9 +22,9 @@ from mdsdaemon.rank.cache.nests import carry_up_all
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access
 from mdsdaemon.rank.server.maps import wait_for_map
-from mdsdaemon.rank.server.readdir import MAX_BYTES, room_for
+from mdsdaemon.rank.server.readdir import portion_room, room_for
 from mdsdaemon.rank.server.reply import encoding_for, inode_stat
-from mdsdaemon.rank.server.traverse import base_inode, check_name, names_of
+from mdsdaemon.rank.server.traverse import base_dir, check_name, names_of
 from mdsdaemon.rank.snap import nodes
 from mdsdaemon.rank.snap.notify import announce, announce_all
 from mdsdaemon.rank.snap.realm import long_name
@@ -60,9 +60,7 @@ class SnapPayload:
 def handle_lssnap(server: Server, req: MDRequest) -> None:
     """The snapshots that hold for a directory, the oldest first, in portions."""
     rank, args, session = server.rank, req.msg.args, req.session
-    diri = base_inode(rank, req.msg.path.ino)
-    if not diri.is_dir:
-        raise FsError(errno.ENOTDIR)
+    diri = base_dir(req)
     check_access(req, diri, MAY_READ)
     realm = rank.snaps.realm_of(diri)
     found = realm.snap_infos(nodes.oldest_snap(diri))
@@ -70,9 +68,8 @@ def handle_lssnap(server: Server, req: MDRequest) -> None:
     last = realm.resolve(offset, diri.ino) if offset else 0
     left = [snap for snap in sorted(found) if snap > last]
     most = args.max_entries or len(found)
-    room = args.max_bytes or (512 << 10) + rank.config.get_int("mds_max_xattr_pairs_size")
     writer = ListingWriter(encoding_for(session), DirStat())
-    room = min(room, MAX_BYTES) - writer.head_bytes
+    room = portion_room(req) - writer.head_bytes
     follow = rank.sessions.must_follow(req.client, diri)
     listed = 0
     for snap in left:
@@ -91,13 +88,6 @@ def handle_lssnap(server: Server, req: MDRequest) -> None:
 
 
 # -- changing --------------------------------------------------------------------------------
-
-
-def _directory(req: MDRequest) -> CInode:
-    diri = base_inode(req.rank, req.msg.path.ino)
-    if not diri.is_dir:
-        raise FsError(errno.ENOTDIR)
-    return diri
 
 
 def _check_uid(req: MDRequest) -> None:
@@ -153,7 +143,7 @@ def handle_mksnap(server: Server, req: MDRequest) -> None:
     wait_for_map(req)
     if not rank.mdsmap.flags & FLAG_ALLOW_SNAPS:
         raise FsError(errno.EPERM, "new snapshots are not allowed")
-    diri = _directory(req)
+    diri = base_dir(req)
     if diri.is_system and not diri.is_root:
         raise FsError(errno.EPERM)
     name = _last_name(msg.path)
@@ -190,7 +180,7 @@ def handle_mksnap(server: Server, req: MDRequest) -> None:
 def handle_rmsnap(server: Server, req: MDRequest) -> None:
     """Remove a snapshot of a directory."""
     rank = server.rank
-    diri = _directory(req)
+    diri = base_dir(req)
     name = _last_name(req.msg.path)
     _check_uid(req)
     if not _is_own_name(name):
@@ -213,7 +203,7 @@ def handle_renamesnap(server: Server, req: MDRequest) -> None:
     rank, msg = server.rank, req.msg
     if msg.path.ino != msg.path2.ino:
         raise FsError(errno.EINVAL)
-    diri = _directory(req)
+    diri = base_dir(req)
     _check_uid(req)
     new_name, name = _last_name(msg.path), _last_name(msg.path2)
     if not _is_own_name(name):

@@ -161,6 +161,30 @@ def existing(req: MDRequest) -> CInode:
     return found.inode
 
 
+def existing_live(req: MDRequest) -> CInode:
+    """What the request's path leads to, to be changed.
+
+    Raises:
+        FsError: EROFS: it is a snapshot's.
+    """
+    inode = existing(req)
+    if req.snapid != NOSNAP:
+        raise FsError(errno.EROFS, "a snapshot")
+    return inode
+
+
+def base_dir(req: MDRequest) -> CInode:
+    """The directory where the request's path begins.
+
+    Raises:
+        FsError: ENOTDIR: it is none.
+    """
+    diri = base_inode(req.rank, req.msg.path.ino)
+    if not diri.is_dir:
+        raise FsError(errno.ENOTDIR)
+    return diri
+
+
 def plain_inode(req: MDRequest) -> CInode:
     """The inode where the request's path begins, its names left aside, if it is in the cache.
 

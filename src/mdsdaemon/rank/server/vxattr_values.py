@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mdsdaemon.rank.errors import FsError
+from mdsdaemon.rank.server.layout import check_pool
 from mdsdaemon.rank.server.maps import AHEAD
 from mdsdaemon.rank.server.new_inode import default_layout, has_layout
 from mdsdaemon.rank.waiting import MustWait
@@ -123,18 +124,13 @@ def parse_layout(rank: RankCore, name: str, value: str, layout: FileLayout) -> F
     elif name == "layout":
         for key, content in sorted(dict(reversed(_pairs(value))).items()):
             _set_part(rank, f"layout.{key}", content, layout)
-            _check_pool(rank, layout)
+            check_pool(rank, layout)
     else:
         _set_part(rank, name, value, layout)
     if not layout.is_valid():
         raise FsError(errno.EINVAL, "invalid layout")
-    _check_pool(rank, layout)
+    check_pool(rank, layout)
     return layout
-
-
-def _check_pool(rank: RankCore, layout: FileLayout) -> None:
-    if not rank.mdsmap.is_data_pool(layout.pool_id):
-        raise FsError(errno.EINVAL, f"pool {layout.pool_id} holds no data of this file system")
 
 
 def _set_part(rank: RankCore, name: str, value: str, layout: FileLayout) -> None:

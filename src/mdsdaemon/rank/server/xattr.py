@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from mdsdaemon.cephx.caps import MAY_WRITE
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access
-from mdsdaemon.rank.server.traverse import existing
+from mdsdaemon.rank.server.traverse import existing_live
 from mdsdaemon.rank.server.vxattr import is_ceph_vxattr, remove_vxattr, set_vxattr
 from mdsdaemon.types.client_ops import XATTR_CREATE, XATTR_REMOVE, XATTR_REPLACE
-from mdsdaemon.types.osd import NOSNAP
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
@@ -46,13 +45,8 @@ def handle_setxattr(server: Server, req: MDRequest) -> None:
     if is_ceph_vxattr(name):
         set_vxattr(server, req)
         return
-    if not is_allowed(name):
-        raise FsError(errno.EINVAL)
-    inode = existing(req)
-    if req.snapid != NOSNAP:
-        raise FsError(errno.EROFS)
+    inode = _target(req, name)
     flags = req.msg.args.flags
-    server.rank.locker.acquire(req, x=((inode, "xattr"),))
     check_access(req, inode, MAY_WRITE)
     if inode.xattrs:
         held = sum(
@@ -74,12 +68,7 @@ def handle_rmxattr(server: Server, req: MDRequest) -> None:
     if is_ceph_vxattr(name):
         remove_vxattr(server, req)
         return
-    if not is_allowed(name):
-        raise FsError(errno.EINVAL)
-    inode = existing(req)
-    if req.snapid != NOSNAP:
-        raise FsError(errno.EROFS)
-    server.rank.locker.acquire(req, x=((inode, "xattr"),))
+    inode = _target(req, name)
     gone = [name]
     if name == MIRROR_INFO:
         if not inode.is_root:
@@ -88,6 +77,15 @@ def handle_rmxattr(server: Server, req: MDRequest) -> None:
     if gone[0] not in inode.xattrs:
         raise FsError(errno.ENODATA)
     _change(server, req, inode, "removexattr", {}, gone)
+
+
+def _target(req: MDRequest, name: str) -> CInode:
+    """The inode whose attribute is to change, locked."""
+    if not is_allowed(name):
+        raise FsError(errno.EINVAL)
+    inode = existing_live(req)
+    req.rank.locker.acquire(req, x=((inode, "xattr"),))
+    return inode
 
 
 def _checked(inode: CInode, name: str, value: bytes, flags: int) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ from mdsdaemon.messages.client_misc import (
     SnapRealmReconnect,
 )
 from mdsdaemon.rank.session import Session, SessionState
+from mdsdaemon.rank.sessions import reconnect
 from mdsdaemon.types.caps import CapReconnect, CapReconnectBody
 from mdsdaemon.types.client_ops import SessionOp
 from mdsdaemon.types.entity import EntityInst
@@ -181,6 +182,22 @@ async def test_denying_all() -> None:
         assert client.got(SessionOp.CLOSE)
         assert any("denied reconnect attempt (mds is up:reconnect)" in t for _, t in kit.clog)
         assert len(kit.rank.sessionmap) == 0
+
+
+@in_trio
+async def test_who_claims_too_much_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnect, "MAX_CLAIMS", 8)
+    async with tables_rank() as kit:
+        client, other = loaded(kit), loaded(kit)
+        Window(kit).begin()
+        for _ in range(3):  # each with a realm
+            claim(client, {0x10000000000: 5}, more=True)
+        assert not client.con.sent
+        claim(other, {0x10000000000: 5, 0x10000000001: 6}, more=True)
+        assert other.got(SessionOp.CLOSE)
+        claim(client, {0x10000000002: 7})
+        assert client.got(SessionOp.OPEN)
+        assert any("too many capabilities are claimed" in text for _, text in kit.clog)
 
 
 @in_trio

@@ -42,5 +42,7 @@ async def rejoin(rank: MDSRank, progress: Progress) -> None:
     await rank.openfiles.prefetch()
     progress.step = "capabilities"
     await rank.sessions.rejoin_caps(progress)
-    after_reconnect(rank, rank.sessions.reconnect.realms)
+    realms = rank.sessions.reconnect.realms
+    after_reconnect(rank, realms)
+    realms.clear()
     progress.step = "done"

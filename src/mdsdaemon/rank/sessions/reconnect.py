@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 AT_ONCE = 64
 """Inodes that are looked for at a time."""
 MAX_CLAIMS = 1 << 24
-"""Claims of all clients together; one who claims more is denied."""
+"""Claims of all clients together, of capabilities and realms; one who claims more is denied."""
 
 
 @define(eq=False)
@@ -200,12 +200,12 @@ class Reconnect:
             sessions.send_open(session)
             rank.services.clog.debug(f"reconnect by {session.info.inst} after {waited:g}")
         session.last_cap_renew = self._last_seen = trio.current_time()
+        self._num_claims += len(msg.caps) + len(msg.realms)
         realms = self.realms.setdefault(session.client, {})
         for realm in msg.realms:
             realms[realm.ino] = realm.seq
         for ino, cap in msg.caps.items():
             self.claims.setdefault(ino, []).append(Claim(session, cap))
-        self._num_claims += len(msg.caps)
         if not msg.more:
             session.reconnecting = False
             self.gather.discard(session.client)
@@ -228,7 +228,7 @@ class Reconnect:
         why = ""
         if rank.read_only:
             why = "mds is readonly"
-        elif self._num_claims + len(msg.caps) > MAX_CLAIMS:
+        elif self._num_claims + len(msg.caps) + len(msg.realms) > MAX_CLAIMS:
             why = "too many capabilities are claimed"
         else:
             if not session.info.client_metadata.features.mask:

@@ -149,6 +149,10 @@ async def test_completed_requests_are_saved_beside_the_version() -> None:
         kit.objecter.requests.clear()
         await kit.rank.sessionmap.save_sessions({client.number for client in clients})
         assert not kit.objecter.requests
+        clients[0].session.add_completed_flush(4)
+        await kit.rank.sessionmap.save_sessions({clients[0].number})
+        other = await reload(kit)
+        assert other.get_session(clients[0].number).have_completed_flush(4)
 
 
 LEGACY_NEW = encode(U64, 2**64 - 1)

@@ -279,6 +279,7 @@ class Session(Outbox):
     def add_completed_flush(self, tid: int) -> None:
         """A flush of capabilities is done."""
         self.info.completed_flushes.add(tid)
+        self.requests_dirty = True
 
     def have_completed_flush(self, tid: int) -> bool:
         return tid in self.info.completed_flushes

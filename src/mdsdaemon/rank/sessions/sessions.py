@@ -16,9 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-import trio
-import trio.lowlevel
-
 from mdsdaemon.cephx.caps import MAY_READ
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.client_session import MClientSession
@@ -318,7 +315,7 @@ class Sessions:
                     self.closing.journal_close(session, SessionState.CLOSING)
             await self.rank.mdlog.wait_safe()
             while self.rank.sessionmap.have_unclosed_sessions():
-                await trio.lowlevel.checkpoint()
+                await self.closing.gone.wait()
         finally:
             self.terminating = False
 

@@ -147,7 +147,7 @@ async def test_who_has_it_open_keeps_it() -> None:
         unlink(kit, inode)
         await trio.sleep(30)
         assert kit.rank.strays.num_strays == 1
-        assert kit.rank.strays.num_strays_delayed == 0
+        assert not kit.rank.strays.delayed
         inode.caps = None
         kit.rank.strays.eval_stray(inode)
         await gone(kit)

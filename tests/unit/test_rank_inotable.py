@@ -242,7 +242,5 @@ async def test_replay_of_a_contradiction_is_told() -> None:
         assert any("not in free" in text or "is in free" in text for _, text in kit.clog)
         table.replay_reset()
         assert table.free.first == RANGE + 1 + 10_000_000
-        assert table.force_consume_to(table.free.first + 4)
-        assert not table.force_consume_to(RANGE)
         assert table.repair(table.free.first)
         assert not table.repair(RANGE)

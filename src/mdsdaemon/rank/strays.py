@@ -92,14 +92,6 @@ class StrayManager:
             for directory in inode.dirs.values()
         )
 
-    @property
-    def num_strays_delayed(self) -> int:
-        return len(self.delayed)
-
-    @property
-    def num_strays_enqueuing(self) -> int:
-        return len(self.purging)
-
     async def populate_mydir(self) -> None:
         """Open the stray directories, begin to purge, and look at every stray that there is."""
         rank = self.rank

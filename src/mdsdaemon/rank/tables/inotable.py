@@ -180,13 +180,6 @@ class InoTable(MDSTable):
         self.version += 1
         return True
 
-    def force_consume_to(self, ino: int) -> bool:
-        """Give up all numbers up to `ino`; whether any was free."""
-        if not self.free or self.free.first > ino:
-            return False
-        self.skip_inos(ino + 1 - self.free.first)
-        return True
-
     def dump(self) -> dict[str, Any]:
         """As cephfs-table-tool shows it."""
         free = [{"start": start, "len": length} for start, length in self.free]

@@ -39,15 +39,6 @@ def key_of(client: int) -> str:
     return f"client.{client}"
 
 
-_STORED = (
-    SessionState.OPENING,
-    SessionState.OPEN,
-    SessionState.STALE,
-    SessionState.CLOSING,
-    SessionState.KILLING,
-)
-
-
 class SessionMapStore(SessionTable):
     """The table with its object; see the module.
 
@@ -133,7 +124,7 @@ class SessionMapStore(SessionTable):
         values: dict[str, bytes] = {}
         for client in clients:
             session = self._sessions.get(client)
-            if session is not None and session.state in _STORED:
+            if session is not None and not session.is_closed():
                 value = encode(SessionInfo, session.stored(), FEATURES_PACIFIC)
                 values[key_of(client)] = value
                 session.requests_dirty = False

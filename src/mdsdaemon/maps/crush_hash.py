@@ -1,7 +1,6 @@
 """The hash and the logarithm of CRUSH, bit for bit.
 
-Robert Jenkins' 32-bit mix (http://burtleburtle.net/bob/hash/evahash.html) over up to four numbers,
-and a fixed-point log2 by two tables.
+Robert Jenkins' 32-bit mix over up to four numbers, and a fixed-point log2 by two tables.
 
 Format: ceph/ceph, src/crush/hash.c, src/crush/mapper.c (crush_ln), src/crush/crush_ln_table.h
 (Pacific).
@@ -10,24 +9,12 @@ Format: ceph/ceph, src/crush/hash.c, src/crush/mapper.c (crush_ln), src/crush/cr
 import functools
 import math
 
+from mdsdaemon.types.name_hash import mix
+
 _M = 0xFFFFFFFF
 _SEED = 1315423911
 _X = 231232
 _Y = 1232
-
-
-def mix(a: int, b: int, c: int) -> tuple[int, int, int]:
-    """Jenkins' mix of three 32-bit numbers."""
-    a = (a - b - c & _M) ^ c >> 13
-    b = (b - c - a ^ a << 8) & _M
-    c = (c - a - b & _M) ^ b >> 13
-    a = (a - b - c & _M) ^ c >> 12
-    b = (b - c - a ^ a << 16) & _M
-    c = (c - a - b & _M) ^ b >> 5
-    a = (a - b - c & _M) ^ c >> 3
-    b = (b - c - a ^ a << 10) & _M
-    c = (c - a - b & _M) ^ b >> 15
-    return a, b, c
 
 
 def hash32_2(a: int, b: int) -> int:

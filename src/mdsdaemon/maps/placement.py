@@ -1,22 +1,20 @@
 """Where an object lives: from its name to a placement group, and from that to OSDs.
 
 Format: ceph/ceph, src/osd/OSDMap.cc (_pg_to_up_acting_osds and what it calls), src/osd/osd_types.cc
-(pg_pool_t::hash_key, raw_pg_to_pps), src/common/ceph_hash.cc (Pacific).
+(pg_pool_t::hash_key, raw_pg_to_pps) (Pacific).
 """
 
 import attrs
 
-from mdsdaemon.maps.crush_hash import hash32_2, mix
+from mdsdaemon.maps.crush_hash import hash32_2
 from mdsdaemon.maps.crush_mapper import ITEM_NONE, do_rule
 from mdsdaemon.maps.osd_map import DEFAULT_PRIMARY_AFFINITY, OSDMap
+from mdsdaemon.types.name_hash import STR_HASH_LINUX, str_hash_linux, str_hash_rjenkins
 from mdsdaemon.types.osd import PG
 from mdsdaemon.types.pool import PGPool, PoolType
 
 _M = 0xFFFFFFFF
-_GOLDEN_RATIO = 0x9E3779B9
 FLAG_HASHPSPOOL = 1 << 0
-HASH_LINUX = 1
-HASH_RJENKINS = 2
 _NAMESPACE_END = b"\x1f"
 
 
@@ -34,34 +32,6 @@ class Mapping:
     acting_primary: int
 
 
-def hash_rjenkins(data: bytes) -> int:
-    """Jenkins' hash of a byte string, which pools use for object names."""
-    a = b = _GOLDEN_RATIO
-    c = 0
-    at, length = 0, len(data)
-    word = int.from_bytes
-    while length - at >= 12:
-        a = a + word(data[at : at + 4], "little") & _M
-        b = b + word(data[at + 4 : at + 8], "little") & _M
-        c = c + word(data[at + 8 : at + 12], "little") & _M
-        a, b, c = mix(a, b, c)
-        at += 12
-    tail = data[at:].ljust(11, b"\0")
-    a = a + word(tail[:4], "little") & _M
-    b = b + word(tail[4:8], "little") & _M
-    # the lowest byte of c is kept for the length
-    c = c + length + (word(tail[8:11], "little") << 8) & _M
-    return mix(a, b, c)[2]
-
-
-def hash_linux(data: bytes) -> int:
-    """The kernel's old directory-entry hash."""
-    h = 0
-    for byte in data:
-        h = (h + (byte << 4) + (byte >> 4)) * 11 & _M
-    return h
-
-
 def stable_mod(x: int, bins: int, mask: int) -> int:
     """``x`` modulo ``bins``, such that growing ``bins`` moves few; ``mask`` is 2^n - 1 >= bins."""
     return x & mask if x & mask < bins else x & mask >> 1
@@ -74,7 +44,8 @@ def _mask(count: int) -> int:
 def hash_key(pool: PGPool, key: bytes, namespace: bytes = b"") -> int:
     """The placement hash of an object name (or its locator key) in a pool."""
     data = namespace + _NAMESPACE_END + key if namespace else key
-    return hash_linux(data) if pool.object_hash == HASH_LINUX else hash_rjenkins(data)
+    linux = pool.object_hash == STR_HASH_LINUX
+    return str_hash_linux(data) if linux else str_hash_rjenkins(data)
 
 
 def object_to_raw_pg(

@@ -1,4 +1,5 @@
-"""The hash of a name in a directory: which fragment has it, and where a readdir comes to it.
+"""Hashes of names: in a directory they say which fragment has it and where a readdir comes to it,
+of an object in which placement group it is.
 
 Format: ceph/ceph, src/common/ceph_hash.cc (ceph_str_hash), src/include/ceph_hash.h, after Robert
 Jenkins' hash of 1996 (public domain) (Pacific).
@@ -14,7 +15,8 @@ _GOLDEN = 0x9E3779B9
 _BLOCK = Struct("<III")
 
 
-def _mix(a: int, b: int, c: int) -> tuple[int, int, int]:
+def mix(a: int, b: int, c: int) -> tuple[int, int, int]:
+    """Jenkins' mix of three 32-bit numbers (http://burtleburtle.net/bob/hash/evahash.html)."""
     a = (a - b - c ^ c >> 13) & _M
     b = (b - c - a ^ a << 8) & _M
     c = (c - a - b ^ b >> 13) & _M
@@ -34,12 +36,12 @@ def str_hash_rjenkins(data: bytes) -> int:
     c = 0
     whole = size - size % 12
     for x, y, z in _BLOCK.iter_unpack(data[:whole]):
-        a, b, c = _mix((a + x) & _M, (b + y) & _M, (c + z) & _M)
+        a, b, c = mix((a + x) & _M, (b + y) & _M, (c + z) & _M)
     # the lowest byte of the last block's third word is the length's
     tail = data[whole:]
     last = (tail[:8] + b"\0" * (8 - len(tail)) + b"\0" + tail[8:]).ljust(12, b"\0")
     x, y, z = _BLOCK.unpack(last)
-    return _mix((a + x) & _M, (b + y) & _M, (c + size + z) & _M)[2]
+    return mix((a + x) & _M, (b + y) & _M, (c + size + z) & _M)[2]
 
 
 def str_hash_linux(data: bytes) -> int:

@@ -24,13 +24,13 @@ from mdsdaemon.embedded.monitor.pool_options import (
     OPTIONS,
 )
 from mdsdaemon.maps.osd_map import OSDMap
+from mdsdaemon.types.name_hash import STR_HASH_RJENKINS
 from mdsdaemon.types.pool import OptionValue, PGPool, PoolType
 
 if TYPE_CHECKING:
     from mdsdaemon.config import Config
     from mdsdaemon.embedded.monitor.osd_pending import Pending
 
-HASH_RJENKINS: Final = 2
 
 _DEFAULT_FLAGS: Final = {
     "osd_pool_default_flag_hashpspool": FLAG_HASHPSPOOL,
@@ -157,7 +157,7 @@ def create_pool(pending: Pending, config: Config, asked: NewPool, now: int) -> i
         size=size,
         min_size=default_min_size(config, size),
         crush_rule=rule,
-        object_hash=HASH_RJENKINS,
+        object_hash=STR_HASH_RJENKINS,
         pg_num=pg_num,
         pgp_num=pgp_num,
         pg_num_target=pg_num,

@@ -28,6 +28,7 @@ from mdsdaemon.types.stats import FragInfo, NestInfo, QuotaInfo
 
 S_IFMT = 0o170000
 S_IFDIR = 0o040000
+S_IFREG = 0o100000
 S_IFLNK = 0o120000
 
 INLINE_NONE = 2**64 - 1

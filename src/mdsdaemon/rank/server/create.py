@@ -23,7 +23,7 @@ from mdsdaemon.types.client_caps import FILE_MODE_RDWR, FILE_MODE_WR, flags_to_m
 from mdsdaemon.types.client_ops import O_EXCL
 from mdsdaemon.types.feature_bitset import CEPHFS_FEATURE_NAMES
 from mdsdaemon.types.features import REPLY_CREATE_INODE, has
-from mdsdaemon.types.inode import S_IFDIR, S_IFLNK, S_IFMT, ClientWriteableRange
+from mdsdaemon.types.inode import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, ClientWriteableRange
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 ALTERNATE_NAME_MAX = 1024
 DELEG_INO = CEPHFS_FEATURE_NAMES.index("deleg_ino")
-S_IFREG = 0o100000
 KINDS = {S_IFREG, S_IFLNK, 0o010000, 0o020000, 0o060000, 0o140000}
 """What a mknod makes: no directories, which would lack a fragment."""
 

@@ -14,7 +14,7 @@ from mdsdaemon.rank.cache.fragtree import get_leaf
 from mdsdaemon.rank.cache.inode import MDSDIR, SYSTEM_END
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.access import check_access
-from mdsdaemon.rank.server.traverse import traverse
+from mdsdaemon.rank.server.traverse import base_inode, traverse
 from mdsdaemon.rank.snap.flushes import clients_of
 from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.types.client_caps import (
@@ -167,12 +167,7 @@ def is_private(ino: int) -> bool:
 def _inode_by_number(server: Server, ino: int) -> CInode:
     if is_private(ino):
         raise FsError(errno.ESTALE)
-    inode = server.rank.cache.inodes.get(ino)
-    if inode is None:
-        inode = server.rank.store.need_inode(ino)
-    if server.rank.strays.is_purging(inode):
-        raise FsError(errno.ESTALE)
-    return inode
+    return base_inode(server.rank, ino)
 
 
 def _lookup_snap_ino(server: Server, req: MDRequest) -> None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mdsdaemon.rank.snap import nodes
-from mdsdaemon.rank.snap.nodes import node_of
-from mdsdaemon.rank.snap.notify import announce
 from mdsdaemon.types.snap import SnapRealm
 
 if TYPE_CHECKING:
@@ -36,18 +34,5 @@ def make_realm(mut: Mutation, inode: CInode) -> SnapRealm:
 
 def is_subvolume(inode: CInode) -> bool:
     """Whether the directory is one."""
-    node = node_of(inode)
+    node = nodes.node_of(inode)
     return node is not None and bool(node.flags & SnapRealm.SUBVOLUME)
-
-
-def subvolume_of(inode: CInode) -> CInode | None:
-    """The subvolume that an inode is in; itself, if it is one."""
-    at: CInode | None = inode
-    while at is not None:
-        if is_subvolume(at):
-            return at
-        at = at.parent.dir.inode if at.parent is not None else None
-    return None
-
-
-__all__ = ["announce", "is_subvolume", "make_realm", "node_of", "set_node", "subvolume_of"]

@@ -9,14 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mdsdaemon.messages.client_reply import MClientReply, Trace, set_trace
-from mdsdaemon.types.client_caps import CAP_FLAG_AUTH
+from mdsdaemon.rank.locks.issue import NO_CAP
 from mdsdaemon.types.client_stat import (
     CDIR_AUTH_PARENT,
     CEPHFS_FEATURE_REPLY_ENCODING,
     STRUCT_REPLIES,
     DirStat,
     InodeStat,
-    ReplyCap,
     ReplyEncoding,
     encode_xattrs,
     reply_encoding,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.server.request import MDRequest
     from mdsdaemon.rank.session import Session
 
-NO_CAP = ReplyCap(flags=CAP_FLAG_AUTH)
 _NO_XATTRS = bytes(4)
 
 

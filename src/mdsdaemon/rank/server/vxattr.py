@@ -29,6 +29,8 @@ from mdsdaemon.rank.server.vxattr_values import (
     parse_layout,
     parse_quota,
 )
+from mdsdaemon.rank.snap.nodes import node_of
+from mdsdaemon.rank.snap.notify import announce
 from mdsdaemon.types.layout import FileLayout
 from mdsdaemon.types.snap import SnapRealm
 
@@ -69,7 +71,7 @@ def set_vxattr(server: Server, req: MDRequest) -> None:
         mut.backtrace(inode, pool=True)
     server.journal_and_reply(req, mut, inode=inode)
     if inode.snaprealm_blob != realm:
-        realms.announce(server.rank, inode, server.rank.mdlog.write_pos, new=not realm)
+        announce(server.rank, inode, server.rank.mdlog.write_pos, new=not realm)
 
 
 def _setter(name: str) -> Setter:
@@ -146,10 +148,10 @@ def _set_subvolume(server: Server, req: MDRequest, inode: CInode, value: str) ->
     if wanted == realms.is_subvolume(inode):
         return None
     rank.locker.acquire(req, x=((inode, "policy"), (inode, "snap")))
-    if wanted and realms.subvolume_of(inode) is not None:
+    if wanted and rank.snaps.subvolume_ino(rank.snaps.realm_of(inode)):
         raise FsError(errno.EINVAL, "within a subvolume")
     mut = req.mutation("set vxattr layout")
-    node = realms.node_of(inode) or realms.make_realm(mut, inode)
+    node = node_of(inode) or realms.make_realm(mut, inode)
     node.flags = node.flags | SUBVOLUME if wanted else node.flags & ~SUBVOLUME
     realms.set_node(mut, inode, node)
     req.no_early_reply = True
@@ -161,11 +163,15 @@ def _pin_target(inode: CInode) -> None:
         raise FsError(errno.EINVAL)
 
 
+def _policy_change(req: MDRequest, inode: CInode) -> Mutation:
+    req.rank.locker.acquire(req, x=((inode, "policy"),))
+    return req.mutation("set vxattr layout")
+
+
 def _set_pin(server: Server, req: MDRequest, inode: CInode, value: str) -> Mutation | None:
     _pin_target(inode)
     rank = max(parse_int(value, -(1 << 31), (1 << 31) - 1), NO_RANK)
-    server.rank.locker.acquire(req, x=((inode, "policy"),))
-    mut = req.mutation("set vxattr layout")
+    mut = _policy_change(req, inode)
     mut.inode(inode).export_pin = rank
     return mut
 
@@ -177,8 +183,7 @@ def _set_pin_random(server: Server, req: MDRequest, inode: CInode, value: str) -
         raise FsError(errno.EDOM)
     if share > server.rank.config.get_float("mds_export_ephemeral_random_max"):
         raise FsError(errno.EINVAL)
-    server.rank.locker.acquire(req, x=((inode, "policy"),))
-    mut = req.mutation("set vxattr layout")
+    mut = _policy_change(req, inode)
     mut.inode(inode).export_ephemeral_random_pin = share
     return mut
 
@@ -186,8 +191,7 @@ def _set_pin_random(server: Server, req: MDRequest, inode: CInode, value: str) -
 def _set_pin_spread(server: Server, req: MDRequest, inode: CInode, value: str) -> Mutation | None:
     _pin_target(inode)
     wanted = parse_bool(value)
-    server.rank.locker.acquire(req, x=((inode, "policy"),))
-    mut = req.mutation("set vxattr layout")
+    mut = _policy_change(req, inode)
     mut.inode(inode).export_ephemeral_distributed_pin = wanted
     return mut
 

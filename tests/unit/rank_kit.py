@@ -35,7 +35,9 @@ from mdsdaemon.rank.cache.store import CacheStore
 from mdsdaemon.rank.core import RankCore
 from mdsdaemon.rank.damage import DamageTable
 from mdsdaemon.rank.log.segment import LogSegment
+from mdsdaemon.rank.recovery import RecoveryQueue
 from mdsdaemon.rank.tables.openfiles import OpenFileTable
+from mdsdaemon.rank.truncate import Truncator
 from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.recorder import FlightRecorder
 from mdsdaemon.types.features import FEATURES_PACIFIC
@@ -321,6 +323,8 @@ def make_rank(
     rank.cache = MDCache(rank)
     rank.damage = DamageTable(rank)
     rank.store = CacheStore(rank)
+    rank.truncator = Truncator(rank)
+    rank.recovery = RecoveryQueue(rank)
     if root:
         rank.store.create_root_and_mydir()
     return Kit(rank, objecter, mdlog, clock, config)

@@ -13,8 +13,6 @@ from mdsdaemon.clients.journaler_extents import object_name
 from mdsdaemon.clients.objecter_errors import EBLOCKLISTED
 from mdsdaemon.clients.objecter_ops import ObjectOperation
 from mdsdaemon.rank.locks import lock_states as st
-from mdsdaemon.rank.recovery import RecoveryQueue
-from mdsdaemon.rank.truncate import Truncator
 from mdsdaemon.types import client_caps as cc
 from mdsdaemon.types.client_args import SetattrArgs
 from mdsdaemon.types.client_ops import SETATTR_SIZE, CapOp, MdsOp
@@ -24,11 +22,6 @@ CREATE = 0o102
 
 class DataKit(ServerKit):
     """A rank with files' data."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rank.truncator = Truncator(self.rank)
-        self.rank.recovery = RecoveryQueue(self.rank)
 
     def write(self, path: str, at: int, length: int) -> None:
         """As the client does, behind the rank's back; within one object."""

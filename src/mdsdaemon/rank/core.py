@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.locks.locker import Locker
     from mdsdaemon.rank.log.mdlog import MDLog
     from mdsdaemon.rank.optracker import OpTracker
+    from mdsdaemon.rank.recovery import RecoveryQueue
     from mdsdaemon.rank.server.server import Server
     from mdsdaemon.rank.sessions.sessions import Sessions
     from mdsdaemon.rank.snap.snaps import Snaps
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.tables.openfiles import OpenFileTable
     from mdsdaemon.rank.tables.purge_queue import PurgeQueue
     from mdsdaemon.rank.tables.sessionmap import SessionMapStore
+    from mdsdaemon.rank.truncate import Truncator
 
 
 class RankCore(ABC):
@@ -51,8 +53,7 @@ class RankCore(ABC):
         active: opens when the rank becomes active.
         tables: inotable, sessionmap, snaptable by their names in segments.
         counters: performance counters.
-        truncator, recovery: cutting off files' data, finding out sizes; None where a rank has
-            none.
+        truncator, recovery: cutting off files' data, finding out their sizes.
         objecter: requests to RADOS, from the daemon's own messenger.
         mdlog: the journal. cache: the tree. store: bringing the tree in and out of RADOS.
         inotable, sessionmap, openfiles, purge_queue: tables.
@@ -73,6 +74,8 @@ class RankCore(ABC):
     snaps: Snaps
     strays: StrayManager
     locker: Locker
+    truncator: Truncator
+    recovery: RecoveryQueue
     server: Server
     damage: DamageTable
     optracker: OpTracker
@@ -89,8 +92,6 @@ class RankCore(ABC):
         self.active = self.queue.gate()
         self.tables: dict[str, Any] = {}
         self.counters = RankCounters(self)
-        self.truncator: Any = None
-        self.recovery: Any = None
 
     @property
     def config(self) -> Config:

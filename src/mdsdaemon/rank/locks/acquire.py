@@ -150,7 +150,7 @@ class LockTaker(Leases):
         if locks.may_have(lock, intent):
             locks.hold(intent)
             return None
-        if lock == st.FILE and locks.recovery and self.rank.recovery is not None:
+        if lock == st.FILE and locks.recovery:
             self.rank.recovery.prioritize(inode)
         return self.gate(inode)
 

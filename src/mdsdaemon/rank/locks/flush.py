@@ -244,7 +244,6 @@ class CapFlush(MaxSize):
             locks is not None
             and locks.recovery != KNOWN
             and cap.wanted & (CAP_FILE_RD | CAP_FILE_WR)
-            and self.rank.recovery is not None
         ):
             self.rank.recovery.prioritize(inode)
 

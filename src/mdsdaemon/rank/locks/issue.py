@@ -144,11 +144,7 @@ class CapIssuer(CapState):
 
     def _start_recovery(self, inode: CInode, locks: InodeLocks) -> None:
         locks.recover_now = False
-        recovery = self.rank.recovery
-        if recovery is not None:
-            recovery.enqueue(inode)
-        else:
-            locks.recovery = KNOWN
+        self.rank.recovery.enqueue(inode)
 
     def _take_from_silent(self, inode: CInode, silent: list[Capability]) -> bool:
         """Clients that are silent do not give back what others need; whether the locks may move."""
@@ -176,7 +172,7 @@ class CapIssuer(CapState):
         locks = self.locks_of(inode)
         if locks.recovery == KNOWN:
             locks.recovery = NEEDED
-        elif self.rank.recovery is not None:
+        else:
             self.rank.recovery.enqueue(inode)  # once more
 
     def _evict(self, session: Session) -> None:

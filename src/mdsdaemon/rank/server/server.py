@@ -335,7 +335,7 @@ class Server:
         for one in (inode, changed):
             if one is not None:
                 rank.locker.note_changed(one)
-        if truncated and inode is not None and rank.truncator is not None:
+        if truncated and inode is not None:
             rank.truncator.start(inode, mut.segment)
         if new_ranges and inode is not None:
             rank.locker.share_when_safe(inode, end)

@@ -57,7 +57,6 @@ def test_what_an_open_file_wants(flags: int, mode: int, text: str) -> None:
 def test_masks() -> None:
     assert c.STAT_CAP_INODE_ALL == 0x155
     assert c.CAP_ANY == 0xBFFD
-    assert c.CAP_LOCKS == 0xE40
 
 
 def test_operations_by_name() -> None:

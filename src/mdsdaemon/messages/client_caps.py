@@ -62,7 +62,7 @@ class MClientCaps(Message):
         flockbl: unused.
         peer: the capability at the other server, of IMPORT and EXPORT.
         osd_epoch_barrier: wait for this OSD map before the caps are used.
-        flags: CLIENT_CAPS_*.
+        flags: of a client's: `CLIENT_CAPS_PENDING_CAPSNAP` and others.
         nfiles, nsubdirs: of a directory; -1 where nothing is told.
     """
 

@@ -24,7 +24,7 @@ class NoArgs:
 
 @wire()
 class GetattrArgs:
-    """getattr, lookup, lookupparent, lookuphash, lookupname: what is asked for (STAT_CAP_*)."""
+    """getattr, lookup, lookupparent, lookuphash, lookupname: the caps that would do instead."""
 
     mask: int = field(U32, default=0)
 

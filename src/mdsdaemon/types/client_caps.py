@@ -1,26 +1,12 @@
-"""The bits of capabilities and locks, and what they mean for files that are open.
+"""The bits of capabilities, and what they mean for files that are open.
 
 Format: ceph/ceph, src/include/ceph_fs.h, src/common/ceph_fs.cc, src/mds/mdstypes.h (Pacific).
 """
 
 from mdsdaemon.types.client_ops import O_ACCMODE, O_DIRECTORY, O_LAZY, O_RDONLY, O_WRONLY
 
-# Locks of inodes and dentries, as bits; their order is that in which they are taken.
 LOCK_DN = 1 << 0
-LOCK_DVERSION = 1 << 1
-LOCK_ISNAP = 1 << 4
-LOCK_IPOLICY = 1 << 5
-LOCK_IFILE = 1 << 6
-LOCK_INEST = 1 << 7
-LOCK_IDFT = 1 << 8
-LOCK_IAUTH = 1 << 9
-LOCK_ILINK = 1 << 10
-LOCK_IXATTR = 1 << 11
-LOCK_IFLOCK = 1 << 12
-LOCK_IVERSION = 1 << 13
-
-CAP_LOCKS = LOCK_IFILE | LOCK_IAUTH | LOCK_ILINK | LOCK_IXATTR
-"""The locks that capabilities mirror."""
+"""The bit of a dentry's lock in the `mask` of a lease."""
 
 # What a capability lets its holder do with what one lock guards.
 CAP_GSHARED = 1
@@ -31,9 +17,6 @@ CAP_GWR = 16
 CAP_GBUFFER = 32
 CAP_GWREXTEND = 64
 CAP_GLAZYIO = 128
-
-CAP_SIMPLE_BITS = 2
-CAP_FILE_BITS = 8
 
 # Where the bits of each lock lie.
 CAP_SAUTH = 2
@@ -66,35 +49,16 @@ CAP_ANY_WR = CAP_ANY_EXCL | CAP_ANY_FILE_WR
 CAP_ANY = CAP_ANY_RD | CAP_ANY_EXCL | CAP_ANY_FILE_WR | CAP_FILE_LAZYIO | CAP_PIN
 
 # On directories some bits of the file stand for operations done without waiting for the server.
-CAP_DIR_CREATE = CAP_FILE_CACHE
-CAP_DIR_UNLINK = CAP_FILE_RD
 CAP_ANY_DIR_OPS = CAP_FILE_CACHE | CAP_FILE_RD | CAP_FILE_WREXTEND | CAP_FILE_LAZYIO
 
-# What a getattr asks for, as the capabilities that would let the client answer itself.
-STAT_CAP_INODE = CAP_PIN
-STAT_CAP_TYPE = CAP_PIN
-STAT_CAP_SYMLINK = CAP_PIN
-STAT_CAP_UID = CAP_AUTH_SHARED
-STAT_CAP_GID = CAP_AUTH_SHARED
-STAT_CAP_MODE = CAP_AUTH_SHARED
-STAT_CAP_NLINK = CAP_LINK_SHARED
-STAT_CAP_LAYOUT = CAP_FILE_SHARED
-STAT_CAP_MTIME = CAP_FILE_SHARED
-STAT_CAP_SIZE = CAP_FILE_SHARED
-STAT_CAP_ATIME = CAP_FILE_SHARED
-STAT_CAP_XATTR = CAP_XATTR_SHARED
 STAT_CAP_INODE_ALL = CAP_PIN | CAP_ANY_SHARED
-STAT_CAP_INLINE_DATA = CAP_FILE_SHARED | CAP_FILE_RD
-STAT_RSTAT = CAP_FILE_WREXTEND
+"""`mask` of a getattr that asks for all: the capabilities with which clients answer themselves."""
 
-# Flags of a capability in a reply.
 CAP_FLAG_AUTH = 1 << 0
-CAP_FLAG_RELEASE = 1 << 1
+"""In `flags` of a capability in a reply: the server is the one that decides."""
 
-# Advisory flags that a client sends with its caps.
-CLIENT_CAPS_SYNC = 1 << 0
-CLIENT_CAPS_NO_CAPSNAP = 1 << 1
 CLIENT_CAPS_PENDING_CAPSNAP = 1 << 2
+"""In `flags` that a client sends with its caps: what it holds for a snapshot follows."""
 
 # How files are open.
 FILE_MODE_PIN = 0

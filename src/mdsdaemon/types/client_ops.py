@@ -107,9 +107,6 @@ READDIR_OFFSET_HASH = 1 << 10
 LEASE_VALID = 1 | 2
 LEASE_PRIMARY_LINK = 4
 
-INLINE_MAX_SIZE = 65536
-"""Bytes of a file that may lie in its inode."""
-
 
 class SessionOp(IntEnum):
     """CEPH_SESSION_*: `op` of an `MClientSession`."""

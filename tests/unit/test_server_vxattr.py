@@ -185,6 +185,20 @@ def test_pins_are_kept(name: str, value: bytes, code: int) -> None:
 
 
 @in_trio
+def test_others_are_told_of_a_quota_that_the_journal_has() -> None:
+    kit = ServerKit()
+    client, other = kit.client(), kit.client()
+    directory = client.mkdir("/d").ino
+    other.getattr(directory)
+    kit.mdlog.auto = False
+    name = FilePath(0, "ceph.quota.max_files")
+    client.send(MdsOp.SETXATTR, directory, name, SetxattrArgs(), data=b"10")
+    assert not [m for m in other.con.sent if isinstance(m, MClientQuota)]
+    kit.mdlog.make_safe()
+    assert [m.quota.max_files for m in other.con.sent if isinstance(m, MClientQuota)] == [10]
+
+
+@in_trio
 def test_a_quota_makes_a_realm_and_is_told() -> None:
     kit = ServerKit()
     client, other = kit.client(), kit.client()

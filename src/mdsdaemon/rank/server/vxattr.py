@@ -61,7 +61,7 @@ def set_vxattr(server: Server, req: MDRequest) -> None:
     name = req.msg.path2.path
     value = bytes(req.msg.data).decode("utf-8", "surrogateescape")
     check_access(req, inode, MAY_SET_VXATTR)
-    realm = inode.snaprealm_blob
+    realm, limits = inode.snaprealm_blob, inode.inode.quota
     mut = _setter(name)(server, req, inode, value)
     if mut is None:
         server.respond(req)  # it has that value already
@@ -70,6 +70,8 @@ def set_vxattr(server: Server, req: MDRequest) -> None:
     if inode.is_file:
         mut.backtrace(inode, pool=True)
     server.journal_and_reply(req, mut, inode=inode)
+    if inode.inode.quota != limits:
+        quota.broadcast(server.rank, inode, exclude=req.client, changed=True)
     if inode.snaprealm_blob != realm:
         announce(server.rank, inode, server.rank.mdlog.write_pos, new=not realm)
 
@@ -136,7 +138,6 @@ def _set_quota(server: Server, req: MDRequest, inode: CInode, value: str) -> Mut
         # clients find the directory that their quota comes from by way of its realm
         realms.make_realm(mut, inode)
     req.no_early_reply = True
-    quota.broadcast(rank, inode, exclude=req.client, changed=True)
     return mut
 
 

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from attrs import evolve
+from tests.trio.rank_cluster import rank_of, serving
 from trio.testing import MockClock
 
 from mdsdaemon.maps.mds_states import State
@@ -50,7 +52,7 @@ class Con:
     def __init__(self, peer_type: int = CLIENT) -> None:
         self.peer_type = peer_type
         self.peer_addrs = "v2:10.0.0.9:0/1"
-        self.session = SimpleNamespace(last_seen=0.0, is_open=lambda: True)
+        self.session = SimpleNamespace(last_seen=0.0, held=0, is_open=lambda: True)
         self.down = False
 
     def mark_down(self) -> None:
@@ -62,8 +64,11 @@ def a_dispatch(state: int = State.ACTIVE) -> tuple[RankDispatch, Any, list[tuple
     queue = RunQueue()
     beacon = SimpleNamespace(laggy=False, want_state=state)
     beacon.is_laggy = lambda: beacon.laggy
+    mdlog = SimpleNamespace(has_room=True, waiting=[])
+    mdlog.when_room = mdlog.waiting.append
     rank = SimpleNamespace(
         state=state,
+        mdlog=mdlog,
         leaving=False,
         log=logging.getLogger("test"),
         queue=queue,
@@ -137,6 +142,46 @@ async def test_laggy_means_later_and_in_order(autojump_clock: MockClock) -> None
     assert [msg.tid for _, msg in calls] == [0, 1, 2, 3]
 
 
+async def test_a_full_journal_means_later_and_in_order(autojump_clock: MockClock) -> None:
+    made, rank, calls = a_dispatch()
+    mdlog = rank.mdlog
+    mdlog.has_room = False
+    for tid in range(3):
+        made.ms_dispatch(of(MClientRequest, tid=tid))
+    assert calls == []
+    (room,) = mdlog.waiting
+
+    def fill(msg: Any) -> None:
+        calls.append(("filled by", msg))
+        mdlog.has_room = False
+
+    handled, rank.server.handle_client_request = rank.server.handle_client_request, fill
+    mdlog.waiting.clear()
+    mdlog.has_room = True
+    room()
+    assert [msg.tid for _, msg in calls] == [0]
+    (room,) = mdlog.waiting
+    rank.server.handle_client_request = handled
+    mdlog.has_room = True
+    room()
+    made.ms_dispatch(of(MClientRequest, tid=3))
+    assert [msg.tid for _, msg in calls] == [0, 1, 2, 3]
+
+
+async def test_a_journal_is_full_until_rados_has_taken_it(autojump_clock: MockClock) -> None:
+    async with serving() as (_, mds):
+        mdlog = rank_of(mds).mdlog
+        journal = mdlog.journaler
+        assert journal is not None
+        journal.options = evolve(journal.options, max_unsafe=1)
+        seen = [mdlog.has_room]
+        mdlog.start_new_segment()
+        seen.append(mdlog.has_room)
+        mdlog.when_room(lambda: seen.append(mdlog.has_room))
+        await mdlog.wait_safe()
+        assert seen == [True, False, True]
+
+
 async def test_requests_wait_until_active(autojump_clock: MockClock) -> None:
     made, rank, calls = a_dispatch(State.REJOIN)
     opened: list[int] = []
@@ -191,6 +236,34 @@ async def test_who_sends_too_much_is_cut_off(
         made.ms_dispatch(of(MClientCaps, other))
     assert other.down
     assert calls == []
+
+
+async def test_who_has_too_much_coming_is_cut_off(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch_module, "MAX_WAITING", 3)
+    made, _, calls = a_dispatch()
+    con, other = Con(), Con()
+    con.session.held = 3
+    made.ms_dispatch(of(MClientRequest, con, tid=1))
+    made.ms_dispatch(of(MClientRequest, other, tid=2))
+    assert (con.down, other.down) == (True, False)
+    assert [msg.tid for _, msg in calls] == [2]
+
+
+async def test_who_replays_too_much_is_cut_off(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch_module, "MAX_WAITING", 3)
+    made, rank, calls = a_dispatch(State.RECONNECT)
+    rank.server.replay = set(range(9))
+    con = Con()
+    down = []
+    for tid in range(4):
+        made.ms_dispatch(of(MClientRequest, con, tid=tid))
+        down.append(con.down)
+    assert down == [False, False, False, True]
+    assert (made.num_replay, calls) == (3, [])
 
 
 async def test_a_rank_that_leaves_takes_nothing(autojump_clock: MockClock) -> None:

@@ -170,6 +170,7 @@ async def test_what_shows_unsafe_state_is_held_back_and_all_behind_it() -> None:
         client.session.send(third)
         client.session.send(first, after=end)
         assert [m.op for m in client.con.sent] == [0]
+        assert client.session.held == 4
         kit.mdlog.make_safe(end - 150)
         kit.rank.end_of_dispatch()
         assert [m.op for m in client.con.sent] == [0]  # its own answer keeps its place
@@ -180,6 +181,27 @@ async def test_what_shows_unsafe_state_is_held_back_and_all_behind_it() -> None:
         kit.mdlog.make_safe(end)
         kit.rank.end_of_dispatch()
         assert [m.op for m in client.con.sent] == [0, 1, 2, 0, 3]
+        assert client.session.held == 0
+
+
+@in_trio
+async def test_the_acknowledgement_of_a_flush_comes_before_what_waits_with_it() -> None:
+    async with tables_rank() as kit:
+        client = kit.client()
+        client.open()
+        client.con.sent.clear()
+        kit.mdlog.auto = False
+        kit.mdlog.write_pos += 100
+        end = kit.mdlog.write_pos
+        shown, ack = MClientSession(op=1), MClientSession(op=2)
+        client.session.send_ahead_when_safe(ack, end)
+        client.session.send(shown, after=end)
+        client.session.send_when_safe(ack, end)
+        assert (client.session.held, client.con.sent) == (3, [])
+        kit.mdlog.make_safe(end)
+        kit.rank.end_of_dispatch()
+        assert [m.op for m in client.con.sent] == [2, 1, 2]
+        assert client.session.held == 0
 
 
 @in_trio

@@ -2,8 +2,9 @@
 
     ms_dispatch → handler by type → end_of_dispatch
 
-While the monitors do not answer, messages are deferred, in order. Requests wait until the rank is
-active; those that are to be replayed have a queue of their own.
+While the monitors do not answer, or more is journaled than RADOS has taken, messages are deferred,
+in order. Requests wait until the rank is active; those that are to be replayed have a queue of
+their own.
 
 Behaviour: ceph/ceph, src/mds/MDSRank.cc, _dispatch, handle_message; src/mds/Server.cc, dispatch
 (Pacific)
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.mds_rank import MDSRank
 
 MAX_WAITING = 65536
-"""Messages that may wait at a time (laggy, or not active yet); a client over it is cut off."""
+"""Messages that may wait at a time: deferred, until the rank is active, to be replayed, and for one
+client to be sent; a client over it is cut off."""
 
 Handler = Callable[[Any], None]
 
@@ -41,6 +43,7 @@ class RankDispatch:
         self._rank = rank
         self._handlers: dict[type[Message], Handler] = {}
         self._deferred: deque[tuple[Handler, Message]] = deque()
+        self._awaits_room = False
         self._waiting: list[MClientRequest] = []
         self._replay: deque[MClientRequest] = deque()
 
@@ -79,7 +82,10 @@ class RankDispatch:
             session = con.session
             if session is not None:
                 session.last_seen = trio.current_time()
-        if self._deferred or rank.services.beacon.is_laggy():
+                if session.held >= MAX_WAITING:
+                    self._cut_off(msg)
+                    return True
+        if self._deferred or self._has_to_wait():
             self._defer(handler, msg)
         else:
             rank.queue.hold()
@@ -90,7 +96,11 @@ class RankDispatch:
                 rank.queue.release()
         return True
 
-    # -- deferred while laggy ----------------------------------------------------------------
+    # -- deferred ----------------------------------------------------------------------------
+
+    def _has_to_wait(self) -> bool:
+        rank = self._rank
+        return rank.services.beacon.is_laggy() or not rank.mdlog.has_room
 
     def _defer(self, handler: Handler, msg: Message) -> None:
         if len(self._deferred) >= MAX_WAITING:
@@ -100,12 +110,19 @@ class RankDispatch:
         self.advance()
 
     def advance(self) -> None:
-        """Handle what was deferred, as long as the monitors answer."""
+        """Handle what was deferred, as long as nothing has to wait."""
         rank = self._rank
-        while self._deferred and not rank.leaving and not rank.services.beacon.is_laggy():
+        while self._deferred and not rank.leaving and not self._has_to_wait():
             handler, msg = self._deferred.popleft()
             handler(msg)
             rank.end_of_dispatch()
+        if self._deferred and not self._awaits_room and not rank.mdlog.has_room:
+            self._awaits_room = True
+            rank.mdlog.when_room(self._room)
+
+    def _room(self) -> None:
+        self._awaits_room = False
+        self.advance()
 
     # -- requests ----------------------------------------------------------------------------
 
@@ -125,7 +142,10 @@ class RankDispatch:
                 rank.log.info("session is closed, dropping %s", msg)
                 return
             if rank.server.wants_replay(msg, session):
-                self._replay.append(msg)
+                if len(self._replay) >= MAX_WAITING:
+                    self._cut_off(msg)
+                else:
+                    self._replay.append(msg)
                 return
         if rank.state == State.STOPPING:
             rank.server.handle_client_request(msg)

@@ -233,6 +233,16 @@ class MDLog:
 
     # -- being safe --------------------------------------------------------------------------
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be submitted: not too much waits for RADOS, or nothing ever will."""
+        journal = self.journaler
+        return journal is None or journal.has_room or journal.error is not None
+
+    def when_room(self, callback: Callable[[], None]) -> None:
+        """Call back once `has_room`."""
+        self.when_safe(self.write_pos - self._open.options.max_unsafe + 1, callback)
+
     def when_safe(self, pos: int, callback: Callable[[], None]) -> None:
         """Call back once the journal is on disk up to `pos`; at once if it is."""
         if pos <= self.safe_pos:

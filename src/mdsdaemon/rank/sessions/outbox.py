@@ -46,6 +46,7 @@ class Outbox(ABC):
     )
     cap_push_seq: int = field(default=0, kw_only=True)
     _held: deque[tuple[int, Message]] = field(factory=deque, init=False, repr=False)
+    _awaited: int = field(default=0, init=False, repr=False)
     _flushes: dict[int, list[Callable[[], None]]] = field(factory=dict, init=False, repr=False)
 
     @abstractmethod
@@ -70,13 +71,9 @@ class Outbox(ABC):
     def send_when_safe(self, msg: Message, end: int) -> None:
         """Send once the journal is safe up to there; others need not stay behind it.
 
-        For the client's own acknowledgements: a safe reply, the acknowledgement of a flush.
+        For the client's own acknowledgements: a safe reply, that of a flush for a snapshot.
         """
-        rank = self.rank
-        if rank is None or end <= rank.mdlog.safe_pos:
-            self.send(msg)
-        else:
-            rank.mdlog.when_safe(end, lambda: None if self.is_closed() else self.send(msg))
+        self._when_safe(msg, end, self.send)
 
     def send_ahead_when_safe(self, msg: Message, end: int) -> None:
         """Send once the journal is safe up to there, before what waits for that position too.
@@ -84,11 +81,21 @@ class Outbox(ABC):
         For the acknowledgement of a flush: libcephfs does not believe a reply about what it is
         still flushing, so those that wait for it come after it.
         """
+        self._when_safe(msg, end, self._transmit)
+
+    def _when_safe(self, msg: Message, end: int, send: Callable[[Message], None]) -> None:
         rank = self.rank
         if rank is None or end <= rank.mdlog.safe_pos:
             self.send(msg)
-        else:
-            rank.mdlog.when_safe(end, lambda: None if self.is_closed() else self._transmit(msg))
+            return
+
+        def safe() -> None:
+            self._awaited -= 1
+            if not self.is_closed():
+                send(msg)
+
+        self._awaited += 1
+        rank.mdlog.when_safe(end, safe)
 
     def _transmit(self, msg: Message) -> None:
         if isinstance(msg, PUSHED):
@@ -101,7 +108,7 @@ class Outbox(ABC):
     @property
     def held(self) -> int:
         """How many messages wait for the journal."""
-        return len(self._held)
+        return len(self._held) + self._awaited
 
     def drop_held(self) -> None:
         """The client shall not get what waits for the journal."""

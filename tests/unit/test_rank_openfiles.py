@@ -82,6 +82,9 @@ async def test_an_open_file_and_the_directories_above() -> None:
         table.remove_inode(one)
         await table.commit(9)
         assert await loaded(kit) == {}
+        counters = kit.rank.counters.oft
+        assert [counters.get(f"omap_total_{what}") for what in ("objs", "kv_pairs")] == [1, 0]
+        assert [counters.get(f"omap_total_{what}") for what in ("updates", "removes")] == [3, 3]
         assert decode_header(kit.objecter.header(FIRST)).version == 3
 
 

@@ -8,7 +8,7 @@ Behaviour: ceph/ceph, src/mds/OpenFileTable.cc (commit) (Pacific)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -87,6 +87,16 @@ class TableWriter:
             await self._write_one(changes, before, limit)
         else:
             await self._write_journaled(changes, before, limit)
+        self._count(changes.values())
+
+    def _count(self, changes: Iterable[_Change]) -> None:
+        """`perf dump oft`."""
+        counters = self.rank.counters.oft
+        counters.set("omap_total_objs", self.num_objs)
+        counters.set("omap_total_kv_pairs", len(self._index))
+        for change in changes:
+            counters.inc("omap_total_updates", len(change.update))
+            counters.inc("omap_total_removes", len(change.remove))
 
     async def _write_one(self, changes: dict[int, _Change], before: int, limit: int) -> None:
         """At most one object changes."""

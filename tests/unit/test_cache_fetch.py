@@ -185,6 +185,20 @@ def test_a_bad_dentry_costs_that_name_only() -> None:
     assert [one["dname"] for one in kit.rank.damage.dump()] == ["nokey"], "that one is bad still"
 
 
+def test_a_mended_dentry_is_found_in_a_fragment_that_was_trimmed() -> None:
+    kit = stored(3)
+    good = kit.objecter.omap(DIR_OBJECT)["f0001_head"]
+    set_value(kit, "f0001_head", good[:-3])
+    directory = whole(kit)
+    directory.items["f0000"].pins += 1  # so that the fragment stays
+    kit.trio(lambda: kit.rank.store.trim_to(0))
+    assert list(directory.items) == ["f0000"]
+    assert not directory.complete
+    set_value(kit, "f0001_head", good)
+    assert all(kit.rank.damage.remove(one["id"]) for one in kit.rank.damage.dump())
+    assert Tree(kit).find("/d/f0001").inode.size == 1
+
+
 def test_an_inode_in_two_places() -> None:
     kit = stored(2)
     values = kit.objecter.omap(DIR_OBJECT)

@@ -416,6 +416,7 @@ class Fetcher:
         directory = inode.dirs.get(entry.frag) if inode is not None else None
         if directory is not None and not directory.new:
             directory.complete = directory.damaged = False
+            directory.trimmed_names = None  # what was damaged is not among them
 
     def _verify_backtrace(self, inode: CInode, output: Output[bytes], result: Result) -> None:
         """A directory's backtrace is read with it: a wrong one is written anew."""

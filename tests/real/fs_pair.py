@@ -152,15 +152,10 @@ def neutral(outcome: Any) -> Any:
 
 
 class Pair:
-    """One client of both file systems.
-
-    Attributes:
-        given_up: calls in which libcephfs did not come back although nothing was asked of a server.
-    """
+    """One client of both file systems."""
 
     def __init__(self, cluster: RealCluster) -> None:
         self.cluster = cluster
-        self.given_up = 0
         self.mounts: dict[str, FsClient] = {}
         self._mount()
 
@@ -182,7 +177,6 @@ class Pair:
                     raise Stuck(f"{stuck} to {call}; servers have {ops}") from None
                 outcomes[fs] = None
         if None in outcomes.values():
-            self.given_up += 1
             self._renew()
             return None, None
         return outcomes[STOCK], outcomes[OURS]

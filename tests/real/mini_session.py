@@ -87,7 +87,6 @@ class MiniSession(Dispatcher):
         self.issue_seqs: dict[int, int] = {}
         self.auto_ack = True
         self.encoding: ReplyEncoding | None = None
-        self.peer_features = FeatureBitset()
         self.is_open = False
         self.resets = 0
         self.last_tid = 0
@@ -121,8 +120,6 @@ class MiniSession(Dispatcher):
             self.session.append(msg)
             if msg.op == SessionOp.OPEN:
                 self.is_open = True
-                if msg.supported_features.blocks:
-                    self.peer_features = msg.supported_features
             elif msg.op in (SessionOp.CLOSE, SessionOp.REJECT):
                 self.is_open = False
             elif msg.op == SessionOp.FLUSHMSG:

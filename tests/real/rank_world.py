@@ -15,7 +15,6 @@ from tests.real.cluster import Mds, RealCluster
 from tests.real.daemons import wait_for
 
 SUMS = ("entries", "files", "subdirs", "rentries", "rfiles", "rsubdirs", "rbytes")
-O_CREAT_W = 0o101
 XATTRS = ("user.note", "ceph.file.layout.stripe_unit")
 
 

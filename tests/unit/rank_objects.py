@@ -62,27 +62,11 @@ class FakeObjecter:
         self.hold = self.lose = False
         self.pending: deque[Pending] = deque()
         self.wake: Callable[[], None] = lambda: None
-        self.last_version = 0
         self._tid = 0
 
     # -- what an Objecter has ----------------------------------------------------------------
 
-    async def operate(
-        self,
-        pool: int,
-        oid: str,
-        op: ObjectOperation,
-        *,
-        namespace: str = "",
-        key: str = "",
-        snapc: SnapContext | None = None,
-        snapid: int = NOSNAP,
-        flags: int = 0,
-        mtime: int | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 -- the real one's
-        priority: int = 0,
-        pgid: Any = None,
-    ) -> Result:
+    async def operate(self, pool: int, oid: str, op: ObjectOperation, **options: Any) -> Result:
         done = trio.Event()
         outcomes: list[Result | RadosError] = []
 
@@ -90,7 +74,7 @@ class FakeObjecter:
             outcomes.append(outcome)
             done.set()
 
-        self.submit(pool, oid, op, finish, namespace=namespace, key=key, snapc=snapc, snapid=snapid)
+        self.submit(pool, oid, op, finish, **options)
         if not self.hold:
             self.release()
         await done.wait()
@@ -110,10 +94,7 @@ class FakeObjecter:
         key: str = "",
         snapc: SnapContext | None = None,
         snapid: int = NOSNAP,
-        flags: int = 0,
-        mtime: int | None = None,
-        timeout: float | None = None,
-        priority: int = 0,
+        **_: Any,
     ) -> Any:
         self.requests.append((pool, oid, [op_text(one) for one in op.ops]))
         if self.lose:
@@ -215,7 +196,6 @@ class FakeObjecter:
         if done.result < 0:
             failed = next((one for one in ops if one.rval < 0), None)
             return RadosError(-done.result, where, op_text(failed) if failed else "")
-        self.last_version = done.user_version
         return Result(where, ops, done.user_version)
 
 

@@ -109,3 +109,13 @@ def test_descriptions_are_made_when_they_are_shown() -> None:
 
 def test_stamps() -> None:
     assert stamp(0.5) == "1970-01-01T00:00:00.500000+0000"
+
+
+def test_what_waits_again_and_again_says_so_once() -> None:
+    tracker, clock = make()
+    op = tracker.start("setfilelock")
+    for _ in range(1000):
+        clock.now += 1
+        op.mark("waiting")
+    assert [what for _, what in op.events] == ["initiated", "waiting"]
+    assert op.events[-1][0] == clock.now - 999

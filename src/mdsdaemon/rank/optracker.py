@@ -53,8 +53,9 @@ class TrackedOp:
         self.warn_multiplier = 1
 
     def mark(self, event: str) -> None:
-        """Something happened to it."""
-        self.events.append((self._tracker.wall(), event))
+        """Something happened to it; again the same, as to one that waits often, counts once."""
+        if event != self.events[-1][1]:
+            self.events.append((self._tracker.wall(), event))
 
     def finish(self) -> None:
         """It is over; never twice."""
@@ -106,7 +107,6 @@ class OpTracker:
         self._in_flight: dict[int, TrackedOp] = {}
         self._seq = 0
         self._history: list[tuple[float, int, TrackedOp]] = []
-        self.warnings: list[str] = []
 
     def __len__(self) -> int:
         return len(self._in_flight)

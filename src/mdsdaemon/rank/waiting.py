@@ -13,7 +13,7 @@ and no task exists for a request that has nothing to wait for.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TypeVar
 
 import trio
@@ -150,7 +150,3 @@ async def until_done(work: Callable[[], T]) -> T:
             return work()
         except MustWait as wait:
             await wait.gate.wait()
-
-
-Spawn = Callable[[Callable[[], Awaitable[None]], str], None]
-"""Start a task by this name in the rank's nursery; what it raises ends the daemon."""

@@ -88,13 +88,6 @@ class CapState:
         """Whether some client wishes for a capability."""
         return any(cap.wanted for cap in (inode.caps or {}).values())
 
-    def wanted_by_all(self, inode: CInode) -> int:
-        """Bits that some client wishes for."""
-        wanted = 0
-        for cap in (inode.caps or {}).values():
-            wanted |= cap.wanted
-        return wanted
-
     def allowed(self, inode: CInode, cap: Capability) -> int:
         """Bits that this client may have as the locks are."""
         locks: InodeLocks | None = inode.locks

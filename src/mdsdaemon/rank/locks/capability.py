@@ -40,7 +40,7 @@ class Capability:
         writeable: the inode has a range for the client. safe_max: how far that went when the
             journal was last known to be safe. share_due: the client was told less than that is.
         xattr_version, inline_version: what the client knows of those.
-        last_issue_stamp: seconds of the wall clock. revoked_at: Trio's clock.
+        last_issue_stamp, revoked_at: seconds of the wall clock.
         lingering: the client has seen the newest message and is yet to give back some of it.
         reminders: warnings that it was not given back.
         quota_seen: bytes and entries below the directory, as the client was last told.

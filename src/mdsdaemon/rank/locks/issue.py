@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mdsdaemon.rank.locks import lock_states as st
 from mdsdaemon.rank.locks.cap_state import CapState
 from mdsdaemon.rank.locks.capability import Capability
-from mdsdaemon.rank.locks.inode_locks import KNOWN, NEEDED, InodeLocks
+from mdsdaemon.rank.locks.inode_locks import KNOWN, NEEDED, NOBODY, InodeLocks
 from mdsdaemon.types.client_caps import (
     CAP_ANY,
     CAP_ANY_EXCL,
@@ -88,7 +88,7 @@ class CapIssuer(CapState):
             self.num_inodes_with_caps -= 1
         locks: InodeLocks | None = inode.locks
         if locks is not None and locks.loner == cap.client:
-            locks.loner = -1
+            locks.loner = NOBODY
 
     # -- evaluating ---------------------------------------------------------------------------
 

@@ -68,10 +68,6 @@ class Silent(FileLocks):
         session.revoking.clear()
         self._given_up.discard(session)
 
-    def is_revoking_any_from(self, client: int) -> bool:
-        """Whether the client was told to give something back and has not."""
-        return any(cap.client == client for cap in self.revoking)
-
     def get_late_revoking_clients(self, timeout: float) -> set[int]:
         """Clients, by number, that have not given something back for longer than that (seconds)."""
         before = self.rank.host.wall() - timeout

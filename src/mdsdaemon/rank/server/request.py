@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.cache.dentry import CDentry
     from mdsdaemon.rank.cache.inode import CInode
     from mdsdaemon.rank.core import RankCore
+    from mdsdaemon.rank.optracker import TrackedOp
     from mdsdaemon.rank.session import Session
 
 
@@ -35,7 +36,8 @@ class MDRequest:
         getattr_caps: the values that the reply must have.
         created: the inode number that it took; 0: none.
         no_early_reply: the reply waits until the change is safe.
-        op_tracker: what dumps show of it, if anything does.
+        started: Trio's clock, when it came. op_tracker: what dumps show
+            of it while it is under way.
         killed: the session is gone; nobody waits for it.
         flock_waited: it has waited for a file lock.
     """
@@ -59,8 +61,9 @@ class MDRequest:
         "snapid",
         "stamp",
         "started",
-        "throttled",
     )
+
+    op_tracker: TrackedOp
 
     def __init__(self, rank: RankCore, session: Session, msg: MClientRequest) -> None:
         self.rank = rank
@@ -77,10 +80,8 @@ class MDRequest:
         self.getattr_caps = 0
         self.created = 0
         self.no_early_reply = False
-        self.op_tracker: Any = None
         self.killed = False
         self.flock_waited = False
-        self.throttled = 0.0
         self.started = 0.0
 
     @property

@@ -130,8 +130,7 @@ class Server:
             self._forget_completed(session, msg.oldest_client_tid)
         self._active[session.name.num, msg.tid] = req
         session.requests[msg.tid] = req
-        if rank.optracker is not None:
-            req.op_tracker = rank.optracker.start(msg.__str__, client=req.client, tid=msg.tid)
+        req.op_tracker = rank.optracker.start(msg.__str__, client=req.client, tid=msg.tid)
         if msg.releases and not msg.is_replay:
             releases, msg.releases = msg.releases, []
             rank.locker.process_releases(session, releases, req)
@@ -196,8 +195,7 @@ class Server:
         try:
             self._dispatch(req)
         except MustWait:
-            if req.op_tracker is not None:
-                req.op_tracker.mark("waiting")
+            req.op_tracker.mark("waiting")
             raise
         except NotFound as error:
             dn = error.found.dentry
@@ -364,8 +362,7 @@ class Server:
         del self._active[session.name.num, tid]
         if not self._active:
             self._idle.open()
-        if req.op_tracker is not None:
-            req.op_tracker.finish()
+        req.op_tracker.finish()
 
     # -- the end of a session ----------------------------------------------------------------
 

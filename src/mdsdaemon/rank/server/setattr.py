@@ -24,7 +24,7 @@ from mdsdaemon.types.client_ops import (
     SETATTR_SIZE,
     SETATTR_UID,
 )
-from mdsdaemon.types.inode import S_IFMT
+from mdsdaemon.types.inode import S_IFMT, S_IFREG
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 _AUTH = SETATTR_MODE | SETATTR_UID | SETATTR_GID | SETATTR_BTIME | SETATTR_KILL_SGUID
 _FILE = SETATTR_MTIME | SETATTR_ATIME | SETATTR_SIZE
 _TIMES = SETATTR_ATIME | SETATTR_MTIME | SETATTR_BTIME
-S_IFREG = 0o100000
 S_IXALL = 0o111
 S_ISUGID = 0o6000
 
@@ -67,7 +66,7 @@ def wait_truncated(rank: RankCore, inode: CInode) -> None:
     Raises:
         MustWait: until its objects are cut off.
     """
-    if inode.inode.truncate_pending and rank.truncator is not None:
+    if inode.inode.truncate_pending:
         raise MustWait(rank.truncator.gate(inode))
 
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tests.unit.rank_kit import Kit, make_rank
+from tests.unit.rank_kit import METADATA_POOL, Kit, make_rank
 from tests.unit.tree_kit import FIRST_INO, Tree, differences
 
 from mdsdaemon.clients.objecter_ops import ObjectOperation
@@ -298,6 +298,25 @@ def test_what_is_never_split(path: str) -> None:
     assert tree.kit.rank.spawned == []
     if path == "~":
         assert not tree.kit.trio(lambda: tree.rank.store.fragmenter.split(directory, 1))
+
+
+def test_what_cannot_be_read_is_not_left_behind() -> None:
+    tree = a_tree()
+    tree.commit()
+    name = f"{FIRST_INO:x}.00000000"
+    good = tree.kit.objecter.omap(name)["f001_head"]
+    spoil = ObjectOperation().omap_set({"f001_head": good[:-3]})
+    tree.kit.objecter.do(METADATA_POOL, name, spoil)
+    tree = Tree(make_rank(objects=tree.kit.objecter, root=False))
+    tree.load_all()
+    kit = tree.kit
+    assert not split(tree)
+    assert kit.objecter.omap(name)["f001_head"] == good[:-3]
+    kit.objecter.do(METADATA_POOL, name, ObjectOperation().omap_set({"f001_head": good}))
+    (damage,) = kit.rank.damage.dump()
+    assert kit.rank.damage.remove(damage["id"])
+    assert split(tree)
+    assert tree.find("/d/f001").inode.size == 1
 
 
 @pytest.mark.parametrize(

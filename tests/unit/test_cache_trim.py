@@ -182,11 +182,12 @@ def test_the_table_of_damage() -> None:
     assert not table.note_dentry(1 << 40, WHOLE, "x", 0x1F, "/a/x")
     assert not table.note_backtrace(77, "/a/link")
     assert len(table) == 4
-    assert table.is_dirfrag(1 << 40, Frag(1 << 24))
-    assert not table.is_dirfrag(1 << 40, WHOLE)
     assert table.is_dentry(1 << 40, WHOLE, "x")
     assert table.is_dentry(1 << 40, WHOLE, "x", 0x1F)
     assert not table.is_dentry(1 << 40, WHOLE, "x", 0x20)
+    assert table.any_dentry(1 << 40, WHOLE)
+    assert not table.any_dentry(1 << 40, Frag(1 << 24))
+    assert not table.any_dentry(1 << 41, WHOLE)
     assert table.is_backtrace(77)
     shown = table.dump()
     assert [one["id"] for one in shown] == sorted(one["id"] for one in shown)
@@ -202,11 +203,10 @@ def test_the_table_of_damage() -> None:
     table.on_removed.append(lambda entry: told.append(entry.kind))
     assert table.remove(shown[0]["id"])
     assert not table.remove(shown[0]["id"])
-    table.remove_dirfrag(1 << 40, Frag(1 << 24))
-    table.remove_dentry(1 << 40, WHOLE, "x")
-    table.remove_dentry(1 << 40, WHOLE, "x", 0x1F)
-    table.remove_backtrace(77)
+    assert all(table.remove(one["id"]) for one in shown[1:])
     assert len(table) == 0
+    assert not table.any_dentry(1 << 40, WHOLE)
+    assert not table.is_backtrace(77)
     assert sorted(told) == ["backtrace", "dentry", "dentry", "dir_frag"]
 
 

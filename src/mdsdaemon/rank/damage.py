@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
+from mdsdaemon.rank.cache.fragtree import WHOLE
 from mdsdaemon.rank.cache.inode import MDSDIR, NUM_STRAY, ROOT, STRAY
-from mdsdaemon.types.frag import Frag
 from mdsdaemon.types.osd import NOSNAP
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.core import RankCore
+    from mdsdaemon.types.frag import Frag
 
-WHOLE = Frag(0)
 DIRFRAG, DENTRY, BACKTRACE = "dir_frag", "dentry", "backtrace"
 
 
@@ -104,13 +104,16 @@ class DamageTable:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def is_dirfrag(self, ino: int, frag: Frag) -> bool:
-        """Whether a fragment is damaged."""
-        return (DIRFRAG, ino, frag.enc, "", NOSNAP) in self._by_key
-
     def is_dentry(self, ino: int, frag: Frag, name: str, snapid: int = NOSNAP) -> bool:
         """Whether the dentry that is stored with `snapid` as its last snapshot is damaged."""
         return (DENTRY, ino, frag.enc, name, snapid) in self._by_key
+
+    def any_dentry(self, ino: int, frag: Frag) -> bool:
+        """Whether a fragment has a damaged dentry."""
+        return any(
+            (entry.kind, entry.ino, entry.frag) == (DENTRY, ino, frag)
+            for entry in self._by_id.values()
+        )
 
     def is_backtrace(self, ino: int) -> bool:
         """Whether an inode is known not to be found by its number."""
@@ -131,20 +134,3 @@ class DamageTable:
         for told in self.on_removed:
             told(entry)
         return True
-
-    def remove_dirfrag(self, ino: int, frag: Frag) -> None:
-        """A repair has mended this fragment."""
-        self._remove_key((DIRFRAG, ino, frag.enc, "", NOSNAP))
-
-    def remove_dentry(self, ino: int, frag: Frag, name: str, snapid: int = NOSNAP) -> None:
-        """A repair has mended this dentry."""
-        self._remove_key((DENTRY, ino, frag.enc, name, snapid))
-
-    def remove_backtrace(self, ino: int) -> None:
-        """A repair has mended this backtrace."""
-        self._remove_key((BACKTRACE, ino, 0, "", NOSNAP))
-
-    def _remove_key(self, key: tuple[Any, ...]) -> None:
-        entry = self._by_key.get(key)
-        if entry is not None:
-            self.remove(entry.id)

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 from mdsdaemon.rank.cache.dentry import CDentry
 from mdsdaemon.rank.cache.dir import CDir
+from mdsdaemon.rank.cache.fragtree import WHOLE
 from mdsdaemon.rank.cache.inode import MDSDIR, NO_DIRS, ROOT, CInode
-from mdsdaemon.types.frag import Frag
 from mdsdaemon.types.osd import NOSNAP
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.core import RankCore
-
-WHOLE = Frag(0)
+    from mdsdaemon.types.frag import Frag
 
 
 class MDCache:

@@ -6,6 +6,7 @@ import errno
 
 from tests.unit.server_kit import Client, in_trio
 from tests.unit.snap_kit import SnapKit
+from tests.unit.tree_kit import Tree
 
 from mdsdaemon.encoding import encode
 from mdsdaemon.maps.mds_map import FLAG_ALLOW_SNAPS
@@ -14,6 +15,7 @@ from mdsdaemon.messages.client_reply import decode_snap_trace
 from mdsdaemon.rank.server.snapops import SnapPayload
 from mdsdaemon.types.client_args import MkdirArgs
 from mdsdaemon.types.client_ops import SETATTR_MODE, MdsOp
+from mdsdaemon.types.osd import NOSNAP
 
 
 def grown(kit: SnapKit) -> Client:
@@ -211,3 +213,47 @@ def test_sums_hold_beside_snapshots() -> None:
     stat = kit.find("/d").inode
     assert (stat.dirstat.nfiles, stat.dirstat.nsubdirs) == (3, 1)
     assert (kit.find("/d/sub").inode.dirstat.nsubdirs, stat.rstat.rsnaps) == (1, 1)
+
+
+def loaded_copies(kit: SnapKit) -> list[int]:
+    """Of which snapshots another rank, which reads what this one has stored, finds /d/file."""
+    Tree(kit.kit).commit()
+    others: list[SnapKit] = []
+
+    @in_trio
+    def begin() -> None:
+        others.append(SnapKit(objects=kit.kit.objecter, root=False))
+
+    begin()
+    (other,) = others
+    other.rank.snaps.table.state = kit.rank.snaps.table.state
+    other.rank.snaps.table.on_change()
+    other.kit.trio(other.rank.store.load_base)
+    (directory,) = other.kit.run(lambda: other.rank.store.all_dirs(other.find("/d")))
+    other.kit.run(lambda: other.rank.store.need_complete(directory))
+    return sorted(dn.last for dn in directory.all_items() if dn.name == "file")
+
+
+def test_what_only_a_removed_snapshot_saw_is_not_loaded() -> None:
+    kits: list[SnapKit] = []
+
+    @in_trio
+    def begin() -> None:
+        kit = SnapKit()
+        kit.one.mkdir("/d")
+        kit.one.mknod("/d/file")
+        for name in "s1", "s2":
+            assert kit.mksnap("/d", name).result == 0
+            kit.one.setattr("/d/file", SETATTR_MODE, mode=0o640)
+        kits.append(kit)
+
+    begin()
+    (kit,) = kits
+    assert loaded_copies(kit) == [2, 3, NOSNAP]
+
+    @in_trio
+    def remove() -> None:
+        assert kit.rmsnap("/d", "s1").result == 0
+
+    remove()
+    assert loaded_copies(kit) == [3, NOSNAP]

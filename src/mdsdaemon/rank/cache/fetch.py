@@ -23,14 +23,13 @@ from mdsdaemon.rank.cache.lean import make_lean
 from mdsdaemon.rank.cache.nests import note_behind
 from mdsdaemon.rank.cache.stats import frag_to_inode
 from mdsdaemon.rank.errors import FsError
+from mdsdaemon.rank.snap.purge import is_seen
 from mdsdaemon.rank.waiting import Gate, MustWait
 from mdsdaemon.types.backtrace import Backtrace
 from mdsdaemon.types.osd import NOSNAP
 from mdsdaemon.types.stats import FNode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mdsdaemon.clients.objecter_ops import OmapVals
     from mdsdaemon.rank.cache.dentry import CDentry
     from mdsdaemon.rank.cache.dir import CDir
@@ -55,17 +54,10 @@ class _Page:
 
 
 class Fetcher:
-    """See the module.
-
-    Attributes:
-        live_snaps: tells for a fragment that may have dentries of snapshots that are no more:
-            (the newest snapshot that was removed, those that there are, in order); None: it has
-            none. Set by who knows snapshots.
-    """
+    """See the module."""
 
     def __init__(self, rank: RankCore) -> None:
         self.rank = rank
-        self.live_snaps: Callable[[CDir], tuple[int, list[int]] | None] = lambda directory: None
         self._single: dict[tuple[CDir, str], Gate] = {}
         rank.damage.on_removed.append(self._damage_removed)
 
@@ -285,10 +277,9 @@ class Fetcher:
 
     def _stale_before(self, directory: CDir) -> list[int] | None:
         """The snapshots that are left, if some are gone since the fragment was last cleaned."""
-        known = self.live_snaps(directory)
-        if known is None or directory.fnode.snap_purged_thru >= known[0]:
-            return None
-        return known[1]
+        snaps = self.rank.snaps
+        known = snaps.purger.live_snaps(directory) if snaps.any_snapshots else None
+        return None if known is None else known[1]
 
     def _load(self, directory: CDir, key: str, value: bytes, live: list[int] | None) -> None:
         name, last = key, NOSNAP
@@ -302,7 +293,7 @@ class Fetcher:
         if dn is not None:
             self._compare(directory, dn, loaded)
             return
-        if live is not None and last != NOSNAP and not _is_live(live, loaded.first, last):
+        if live is not None and last != NOSNAP and not is_seen(live, loaded.first, last):
             self._note_stale(directory, key)
             return
         if last != NOSNAP and directory.lookup(name, last) is not None:
@@ -433,8 +424,3 @@ class Fetcher:
             self.rank.services.clog.error(f"bad backtrace on directory inode 0x{inode.ino:x}")
             inode.backtrace_segment = self.rank.mdlog.segment
             inode.backtrace_segment.dirty_backtraces.add(inode)
-
-
-def _is_live(live: list[int], first: int, last: int) -> bool:
-    """Whether one of these snapshots sees what lives from `first` to `last`."""
-    return any(first <= snapid <= last for snapid in live)

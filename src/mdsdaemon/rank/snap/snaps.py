@@ -69,7 +69,6 @@ class Snaps:
         self._stamps = 0
         self._checked_version = -1
         self.table.on_change = self._changed
-        rank.store.fetcher.live_snaps = self.purger.live_snaps
 
     @property
     def server(self) -> SnapServer:

@@ -13,6 +13,7 @@ from mdsdaemon.clients.journaler_extents import object_name
 from mdsdaemon.clients.objecter_errors import EBLOCKLISTED
 from mdsdaemon.clients.objecter_ops import ObjectOperation
 from mdsdaemon.rank.locks import lock_states as st
+from mdsdaemon.rank.rejoin import Progress, rejoin
 from mdsdaemon.types import client_caps as cc
 from mdsdaemon.types.client_args import SetattrArgs
 from mdsdaemon.types.client_ops import SETATTR_SIZE, CapOp, MdsOp
@@ -177,8 +178,9 @@ def test_after_a_failover_the_file_of_a_missing_writer_is_looked_at_first() -> N
         locker = kit.rank.locker
         locker.forget_cap(inode.caps[writer.number])
         inode.locks = None
-        kit.rank.recovery.identify()
+        await rejoin(kit.rank, Progress())
         kit.kit.objecter.hold = True
+        kit.rank.locker.reissue_all_caps()
         kit.rank.recovery.start_queued()
         reader.send(MdsOp.OPEN, "/f")
         await trio.sleep(1)

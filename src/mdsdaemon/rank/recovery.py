@@ -39,8 +39,9 @@ class RecoveryQueue:
     # -- after a failover ---------------------------------------------------------------------
 
     def identify(self) -> None:
-        """Mark files in which somebody could write who has not come back: nobody may read them
-        before their size is known.
+        """All claims are known: mark files in which somebody could write who has not come back.
+
+        Nobody may read them before their size is known.
         """
         locker = self.rank.locker
         for inode in list(self.rank.cache.inodes.values()):
@@ -60,10 +61,9 @@ class RecoveryQueue:
 
     def start_queued(self) -> None:
         """Begin to look at the files that were marked."""
-        self.identify()
         found, self._found = self._found, []
         locker = self.rank.locker
-        for inode in dict.fromkeys(found):
+        for inode in found:
             if self.rank.cache.get_inode(inode.ino) is inode:
                 if inode.locks is None or inode.locks.recovery == KNOWN:
                     locker.check_max_size(inode)

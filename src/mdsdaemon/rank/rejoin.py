@@ -45,4 +45,5 @@ async def rejoin(rank: MDSRank, progress: Progress) -> None:
     realms = rank.sessions.reconnect.realms
     after_reconnect(rank, realms)
     realms.clear()
+    rank.recovery.identify()
     progress.step = "done"

@@ -158,7 +158,6 @@ class Reconnect(Silent):
 
     def reissue_all_caps(self) -> None:
         """The rank is active: clients are told what they have too much or may have besides."""
-        self.rank.recovery.identify()
         self._refuse_claims()
         self.reconnect_dirty.clear()
         awaited, self.awaited = self.awaited, {}

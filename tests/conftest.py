@@ -38,6 +38,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=6,
         help="how often the one-process cluster is killed under load (default: 6)",
     )
+    group.addoption(
+        "--tree-files",
+        metavar="N",
+        type=int,
+        default=1200,
+        help="files of the large tree that goes from ceph-mds to ours and back (default: 1200)",
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

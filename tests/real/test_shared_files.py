@@ -136,24 +136,46 @@ def test_advisory_locks_outlive_the_daemon_and_not_their_holder(
     assert time.monotonic() - began < 10
 
 
+def write_and_die(cluster: RealCluster, writer: CephFSPeer) -> int:
+    """2501000 bytes of /f are in RADOS, the client has told of 1000 and dies; the file's number."""
+    handle = writer.call("open", "/f", "w", 0o644)
+    writer.call("write", handle, b"x" * 1000, 0)
+    writer.call("fsync", handle, 0)
+    writer.call("write", handle, b"y" * 2_500_000, 1000)
+    ino: int = writer.call("stat", "/f")["st_ino"]
+    pool = [p for p in cluster.ceph("osd", "pool", "ls") if p.endswith("data")][-1]
+
+    def written() -> bool:
+        rados = ("rados", "-c", str(cluster.conf), "-p", pool)
+        return "size 2501000" in cluster.run(*rados, "stat", f"{ino:x}.00000000")
+
+    wait_for(written, 30, "the client has written its buffers")
+    os.kill(writer.pid, signal.SIGKILL)
+    return ino
+
+
 def test_what_a_dead_writer_wrote_is_there(
     osd_cluster: RealCluster, ours: Mds, clients: dict[str, CephFSPeer]
 ) -> None:
     a, b = clients["A"], clients["B"]
-    handle = a.call("open", "/f", "w", 0o644)
-    a.call("write", handle, b"x" * 1000, 0)
-    a.call("fsync", handle, 0)
-    a.call("write", handle, b"y" * 2_500_000, 1000)
-    ino = a.call("stat", "/f")["st_ino"]
-    pool = [p for p in osd_cluster.ceph("osd", "pool", "ls") if p.endswith("data")][-1]
-
-    def written() -> bool:
-        rados = ("rados", "-c", str(osd_cluster.conf), "-p", pool)
-        return "size 2501000" in osd_cluster.run(*rados, "stat", f"{ino:x}.00000000")
-
-    wait_for(written, 30, "the client has written its buffers")
     number = a.call("get_instance_id")
-    os.kill(a.pid, signal.SIGKILL)
+    ino = write_and_die(osd_cluster, a)
     osd_cluster.ceph("tell", "mds.cephfs:0", "session", "evict", f"id={number}", json=False)
     assert b.call("stat", "/f")["st_size"] == 2_501_000
     assert not ours.asok("dump inode", number=ino)["client_ranges"]
+
+
+def test_what_a_writer_wrote_that_died_with_the_daemon_is_there(
+    osd_cluster: RealCluster, ours: Mds, clients: dict[str, CephFSPeer]
+) -> None:
+    """It does not come back: whoever takes over looks at its objects before others read."""
+    ino = write_and_die(osd_cluster, clients["A"])
+    ours.kill()
+    osd_cluster.mon("mds fail", role_or_gid="cephfs:0")
+    next_one = osd_cluster.start_mds("ours", "b", "--mds_reconnect_timeout=2")
+    next_one.wait_state("up:active", 60)
+    b = clients["B"]
+    handle = b.call("open", "/f", "r", 0o644)
+    assert b.call("stat", "/f")["st_size"] == 2_501_000
+    assert b.call("read", handle, 2_500_990, 20) == "y" * 10
+    assert not next_one.asok("dump inode", number=ino)["client_ranges"]

@@ -5,6 +5,7 @@ Names: ceph/ceph, src/mds/MDLog.cc (create_logger) (Pacific)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mdsdaemon.perf import PerfCounters, Prio
@@ -52,6 +53,17 @@ class LogCounters:
             self.segadd.inc(added)
         self.seg.set(len(mdlog.segments))
         self.ev.set(mdlog.num_events)
+
+    def under_way(self, expiring: Mapping[int, int], expired: Mapping[int, int]) -> None:
+        """Segments that are being expired, and those that are and wait to be forgotten.
+
+        Args:
+            expiring, expired: how many events each has.
+        """
+        self.segexg.set(len(expiring))
+        self.evexg.set(sum(expiring.values()))
+        self.segexd.set(len(expired))
+        self.evexd.set(sum(expired.values()))
 
     def expired(self, events: int) -> None:
         """A segment's changes are all stored."""

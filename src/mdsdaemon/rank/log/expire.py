@@ -31,13 +31,14 @@ class Expiry:
     """Which segments are being expired, and which are.
 
     Attributes:
-        expiring, expired: numbers of segments.
+        expiring, expired: by the numbers of segments, how many events these have. What is expired
+            is forgotten once all before it is, and the open files are saved.
     """
 
     def __init__(self, mdlog: MDLog) -> None:
         self.mdlog = mdlog
         self.expiring: dict[int, int] = {}
-        self.expired: set[int] = set()
+        self.expired: dict[int, int] = {}
         self._limit = trio.CapacityLimiter(AT_ONCE)
         self._changed = trio.lowlevel.ParkingLot()
         self._saving_openfiles = False
@@ -52,8 +53,10 @@ class Expiry:
             return
         most = max(rank.config.get_int("mds_log_max_segments"), 1)
         most_events = rank.config.get_int("mds_log_max_events")
+        if most_events > 0:
+            most_events = max(most_events, rank.config.get_int("mds_log_events_per_segment") + 1)
         left = len(mdlog.segments) - len(self.expiring) - len(self.expired)
-        events = mdlog.num_events - sum(self.expiring.values())
+        events = mdlog.num_events - sum(self.expiring.values()) - sum(self.expired.values())
         new = 0
         for seq, segment in list(mdlog.segments.items())[:-1]:
             if left <= most and (most_events < 0 or events <= most_events):
@@ -73,6 +76,7 @@ class Expiry:
 
     def _begin(self, segment: LogSegment) -> None:
         self.expiring[segment.seq] = segment.num_events
+        self._count()
         rank = self.mdlog.rank
         rank.spawn(partial(self._expire_task, segment), f"expire segment {segment.seq}")
 
@@ -100,13 +104,17 @@ class Expiry:
             await self.expire(segment)
         except (RadosError, JournalError) as exc:
             self.mdlog.rank.handle_write_error(exc)
-            return
+        else:
+            self.expired[segment.seq] = segment.num_events
+            self.mdlog.counters.expired(segment.num_events)
         finally:
-            self.expiring.pop(segment.seq, None)
+            del self.expiring[segment.seq]
+            self._count()
             self._changed.unpark_all()
-        self.expired.add(segment.seq)
-        self.mdlog.counters.expired(segment.num_events)
         self.drop_expired()
+
+    def _count(self) -> None:
+        self.mdlog.counters.under_way(self.expiring, self.expired)
 
     async def expire(self, segment: LogSegment) -> None:
         """Store all that this segment's events have changed.
@@ -185,8 +193,7 @@ class Expiry:
         for seq, segment in list(mdlog.segments.items()):
             if seq not in self.expired or (not capped and seq >= saved):
                 break
-            self.expired.discard(seq)
-            del mdlog.segments[seq]
+            del self.expired[seq], mdlog.segments[seq]
             mdlog.num_events -= segment.num_events
             mdlog.counters.trimmed(segment.num_events)
             if journal is not None and journal.expire_pos < segment.end:
@@ -194,6 +201,7 @@ class Expiry:
             dropped = True
         if dropped and journal is not None:
             journal.trim()
+            self._count()
             mdlog.counters.segments(mdlog)
             mdlog.counters.positions(mdlog)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import trio
@@ -133,6 +134,30 @@ def test_fenced_the_rank_leaves() -> None:
         kit.settle()
         await until(lambda: kit.rank.write_errors)
         assert kit.find("/f").inode.truncate_pending == 1
+
+    kit.work(test)
+
+
+def test_who_waits_for_a_truncation_hears_that_the_rank_is_read_only() -> None:
+    kit = DataKit()
+
+    async def test() -> None:
+        client = kit.client()
+        client.create("/f", CREATE)
+        update(kit, client, "/f", dirty=cc.CAP_FILE_WR, size=5000)
+        kit.kit.objecter.hold = True
+        tids = []
+        for size in (100, 50):
+            args = SetattrArgs(size=size, mask=SETATTR_SIZE)
+            tids.append(client.send(MdsOp.SETATTR, "/f", args=args))
+            kit.settle()
+        assert not client.replies(tids[1])
+        kit.rank.force_readonly("a write has failed")
+        kit.kit.objecter.hold = False
+        kit.kit.objecter.wake()
+        await until(lambda: client.replies(tids[1]))
+        assert client.replies(tids[1])[0].result == -errno.EROFS
+        assert kit.find("/f") in kit.mdlog.segment.truncating, "the next one does it again"
 
     kit.work(test)
 

@@ -36,7 +36,7 @@ class Truncator:
         self._gates: dict[CInode, Gate] = {}
 
     def gate(self, inode: CInode) -> Gate:
-        """Opens when the file is cut off."""
+        """Opens when the file is cut off, or will not be."""
         gate = self._gates.get(inode)
         if gate is None:
             gate = self._gates[inode] = self.rank.queue.gate()
@@ -80,8 +80,11 @@ class Truncator:
         except RadosError as exc:
             rank.log.error("cutting off %s: %s", inode, exc)
             rank.handle_write_error(exc)
-            return
-        self._finish(inode)
+        else:
+            self._finish(inode)
+        gate = self._gates.pop(inode, None)
+        if gate is not None:
+            gate.open()  # in a rank that is read-only by now, who waits is told so
         rank.end_of_dispatch()
 
     def _finish(self, inode: CInode) -> None:
@@ -97,8 +100,5 @@ class Truncator:
         mut.blob.truncate_finish[inode.ino] = segment.seq
         mut.submit()
         segment.truncating.discard(inode)
-        gate = self._gates.pop(inode, None)
-        if gate is not None:
-            gate.open()
         if inode.is_stray:
             rank.strays.eval_stray(inode)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
-from tests.trio.rank_cluster import ask, make, rank_of, serving, until
+from tests.trio.rank_cluster import ask, holder, make, names, rank_of, serving, until
 from trio.testing import MockClock
 
+from mdsdaemon.clients.objecter_errors import RadosError
+from mdsdaemon.maps.mds_states import State
 from mdsdaemon.rank.mds_rank import MDSRank
 
 
@@ -88,3 +91,41 @@ async def test_no_more_is_expired_than_the_number_of_events_asks_for(
         rank.mdlog.trim()
         assert [*expiry.expiring] == others[:1]
         saved.set()
+
+
+async def refused(*args: Any) -> None:
+    """A store that the cluster does not take."""
+    raise RadosError(errno.EROFS, "an object")
+
+
+async def test_a_flush_that_fails_says_so(autojump_clock: MockClock) -> None:
+    async with serving() as (_, mds):
+        rank = rank_of(mds)
+        mds.config.set_val("mds_action_on_write_error", "0")
+        await make(rank, "kept")
+        commit = rank.store.commit_dir
+        rank.store.commit_dir = refused  # type: ignore[assignment, method-assign]
+        answer = await ask(mds, "flush journal")
+        assert answer["return_code"] == -errno.EROFS
+        assert "while flushing journal" in answer["message"]
+        rank.store.commit_dir = commit  # type: ignore[method-assign]
+        assert (await ask(mds, "flush journal"))["return_code"] == 0
+        assert len(rank.mdlog.segments) == 1
+
+
+async def test_a_rank_that_cannot_store_all_does_not_stop(autojump_clock: MockClock) -> None:
+    """It would leave its journal to one that starts, and does not read it."""
+    async with serving() as (cluster, mds):
+        rank = rank_of(mds)
+        await make(rank, "kept")
+        rank.store.commit_dir = refused  # type: ignore[assignment, method-assign]
+        await cluster.command("fs set", fs_name="cephfs", var="down", val="true")
+        await until(lambda: rank.read_only)
+        await trio.sleep(60)
+        assert rank.state == State.STOPPING
+        assert mds.lives == 1
+        gid = mds.gid
+        await cluster.command("fs set", fs_name="cephfs", var="down", val="false")
+        await cluster.command("mds fail", role_or_gid="cephfs:0")
+        again = await holder(cluster, not_gid=gid)
+        assert await names(rank_of(again)) == ["kept"]

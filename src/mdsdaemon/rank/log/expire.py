@@ -33,12 +33,14 @@ class Expiry:
     Attributes:
         expiring, expired: by the numbers of segments, how many events these have. What is expired
             is forgotten once all before it is, and the open files are saved.
+        failures: by the numbers of segments that could not be expired, what was wrong.
     """
 
     def __init__(self, mdlog: MDLog) -> None:
         self.mdlog = mdlog
         self.expiring: dict[int, int] = {}
         self.expired: dict[int, int] = {}
+        self.failures: dict[int, OSError] = {}
         self._limit = trio.CapacityLimiter(AT_ONCE)
         self._changed = trio.lowlevel.ParkingLot()
         self._saving_openfiles = False
@@ -76,6 +78,7 @@ class Expiry:
 
     def _begin(self, segment: LogSegment) -> None:
         self.expiring[segment.seq] = segment.num_events
+        self.failures.pop(segment.seq, None)
         self._count()
         rank = self.mdlog.rank
         rank.spawn(partial(self._expire_task, segment), f"expire segment {segment.seq}")
@@ -85,6 +88,9 @@ class Expiry:
 
         Args:
             capped: the newest one too: nothing will come after it.
+
+        Raises:
+            RadosError, JournalError: something could not be written; the journal keeps what it has.
         """
         mdlog = self.mdlog
         segments = list(mdlog.segments.values())
@@ -95,6 +101,9 @@ class Expiry:
         await self.save_openfiles_now()
         while any(segment.seq in self.expiring for segment in wanted):
             await self._changed.park()
+        for segment in wanted:
+            if segment.seq in self.failures:
+                raise self.failures[segment.seq]
         self.drop_expired(capped=capped)
 
     # -- one ---------------------------------------------------------------------------------
@@ -103,6 +112,7 @@ class Expiry:
         try:
             await self.expire(segment)
         except (RadosError, JournalError) as exc:
+            self.failures[segment.seq] = exc
             self.mdlog.rank.handle_write_error(exc)
         else:
             self.expired[segment.seq] = segment.num_events

@@ -289,10 +289,18 @@ class MDLog:
         await self._open.write_head()
 
     async def cap(self) -> None:
-        """The rank stops: store everything, leave an empty journal, take no more events."""
+        """The rank stops: store everything, leave an empty journal, take no more events.
+
+        Raises:
+            JournalError, RadosError: something could not be written: the journal has it still.
+        """
         await self.trim_all()
         self.capped = True
-        await self.expiry.expire_all(capped=True)
+        try:
+            await self.expiry.expire_all(capped=True)
+        except OSError:
+            self.capped = False
+            raise
         await self._open.write_head()
 
     def dump_replay_status(self) -> dict[str, int]:

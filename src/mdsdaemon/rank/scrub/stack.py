@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from mdsdaemon.clients.journaler_errors import JournalError
+from mdsdaemon.clients.objecter_errors import RadosError
 from mdsdaemon.rank.cache.dir import CDir
 from mdsdaemon.rank.cache.fragtree import get_leaves
 from mdsdaemon.rank.errors import FsError
@@ -289,6 +291,8 @@ class ScrubStack:
         try:
             if not self._rank.read_only:
                 await self._rank.mdlog.trim_all()
+        except (RadosError, JournalError) as e:
+            self._rank.handle_write_error(e)
         finally:
             self._flushing = False
 

@@ -6,6 +6,8 @@ Behaviour: ceph/ceph, src/mds/MDSRank.cc, stopping_start, tick; src/mds/MDCache.
 
 import trio
 
+from mdsdaemon.clients.journaler_errors import JournalError
+from mdsdaemon.clients.objecter_errors import RadosError
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.rank.states.base import StateWork
 
@@ -19,6 +21,23 @@ class Stopping(StateWork):
         rank = self.rank
         rank.log.info("Stopping...")
         await rank.sessions.evict_all()
+        try:
+            await self._store_all()
+        except (RadosError, JournalError) as e:
+            # what could not be stored is in the journal, which only a replay reads: stay
+            rank.handle_write_error(e)
+            rank.log.error("the rank cannot stop: %s", e)
+            return
+        rank.log.info("Finished stopping...")
+        rank.request_state(State.STOPPED)
+
+    async def _store_all(self) -> None:
+        """Leave nothing in the journal, and nothing to be purged.
+
+        Raises:
+            RadosError, JournalError: something could not be written.
+        """
+        rank = self.rank
         await rank.mdlog.trim_all()
         while not rank.purge_queue.is_idle():
             done, total, in_flight = rank.purge_queue.drain_progress()
@@ -29,5 +48,3 @@ class Stopping(StateWork):
             with trio.move_on_after(rank.config.get_float("mds_tick_interval")):
                 await rank.purge_queue.wait_idle()
         await rank.mdlog.cap()
-        rank.log.info("Finished stopping...")
-        rank.request_state(State.STOPPED)

@@ -17,11 +17,17 @@ from mdsdaemon.types.client_stat import encode_xattrs
 RDWR_CREATE = 0o102
 
 
-@in_trio
-def test_what_a_client_has_changed_is_journaled_before_it_hears_of_it() -> None:
+def with_file() -> tuple[ServerKit, Client]:
+    """A client that has made /f and has it open for writing."""
     kit = ServerKit()
     client = kit.client()
     client.create("/f", RDWR_CREATE)
+    return kit, client
+
+
+@in_trio
+def test_what_a_client_has_changed_is_journaled_before_it_hears_of_it() -> None:
+    kit, client = with_file()
     kit.mdlog.auto = False
     before = kit.find("/f").inode
     update(
@@ -43,9 +49,7 @@ def test_what_a_client_has_changed_is_journaled_before_it_hears_of_it() -> None:
 @in_trio
 def test_what_is_being_flushed_is_not_asked_back_before_the_acknowledgement() -> None:
     """Else the reply to a chmod comes in between, and libcephfs keeps the mode that it flushed."""
-    kit = ServerKit()
-    client = kit.client()
-    client.create("/f", RDWR_CREATE)
+    kit, client = with_file()
     kit.mdlog.auto = False
     update(
         kit, client, "/f", dirty=cc.CAP_AUTH_EXCL, wanted=cc.CAP_PIN | cc.CAP_FILE_RD, tid=7,
@@ -61,9 +65,7 @@ def test_what_is_being_flushed_is_not_asked_back_before_the_acknowledgement() ->
 @in_trio
 def test_replies_come_after_the_acknowledgement_of_what_they_tell_of() -> None:
     """The client has given back what it is flushing, and changes the mode by a request."""
-    kit = ServerKit()
-    client = kit.client()
-    client.create("/f", RDWR_CREATE)
+    kit, client = with_file()
     kit.mdlog.auto = False
     update(
         kit, client, "/f", dirty=cc.CAP_AUTH_EXCL, caps=cc.CAP_PIN, wanted=cc.CAP_PIN, tid=7,
@@ -81,9 +83,7 @@ def test_replies_come_after_the_acknowledgement_of_what_they_tell_of() -> None:
 
 @in_trio
 def test_the_same_flush_again_is_only_acknowledged() -> None:
-    kit = ServerKit()
-    client = kit.client()
-    client.create("/f", RDWR_CREATE)
+    kit, client = with_file()
     for _ in range(2):
         update(kit, client, "/f", dirty=cc.CAP_FILE_WR, tid=3, oldest_flush_tid=3, size=10)
     assert kit.events().count("cap update") == 1
@@ -92,9 +92,7 @@ def test_the_same_flush_again_is_only_acknowledged() -> None:
 
 @in_trio
 def test_each_capability_lets_change_its_own() -> None:
-    kit = ServerKit()
-    client = kit.client()
-    client.create("/f", RDWR_CREATE)
+    kit, client = with_file()
     mode = kit.find("/f").inode.mode
     update(kit, client, "/f", dirty=cc.CAP_FILE_WR, mode=0o100777, uid=5, atime=1, mtime=1)
     stored = kit.find("/f").inode
@@ -110,18 +108,14 @@ def test_each_capability_lets_change_its_own() -> None:
 
 @in_trio
 def test_no_client_makes_a_directory_of_a_file() -> None:
-    kit = ServerKit()
-    client = kit.client()
-    client.create("/f", RDWR_CREATE)
+    kit, client = with_file()
     update(kit, client, "/f", dirty=cc.CAP_AUTH_EXCL, mode=0o040700)
     assert kit.find("/f").inode.mode == 0o100700
 
 
 @in_trio
 def test_xattrs_come_with_their_version() -> None:
-    kit = ServerKit()
-    client = kit.client()
-    client.create("/f", RDWR_CREATE)
+    kit, client = with_file()
     version = kit.find("/f").inode.xattr_version
     data = encode_xattrs({"user.a": b"1"})
     update(kit, client, "/f", dirty=cc.CAP_XATTR_EXCL, middle=data, xattr_version=version)
@@ -132,9 +126,7 @@ def test_xattrs_come_with_their_version() -> None:
 
 @in_trio
 def test_malformed_xattrs_end_the_connection_and_change_nothing() -> None:
-    kit = ServerKit()
-    client = kit.client()
-    client.create("/f", RDWR_CREATE)
+    kit, client = with_file()
     ended: list[bool] = []
     client.con.mark_down = lambda: ended.append(True)  # type: ignore[method-assign]
     events = len(kit.events())
@@ -197,9 +189,7 @@ def test_a_writer_asks_for_more_room_and_hears_when_it_is_safe() -> None:
 
 @in_trio
 def test_the_range_goes_with_the_last_wish_to_write() -> None:
-    kit = ServerKit()
-    client = kit.client()
-    client.create("/f", RDWR_CREATE)
+    kit, client = with_file()
     assert kit.find("/f").inode.client_ranges
     update(kit, client, "/f", caps=cc.CAP_PIN, wanted=0)
     assert not kit.find("/f").inode.client_ranges
@@ -208,9 +198,7 @@ def test_the_range_goes_with_the_last_wish_to_write() -> None:
 
 @in_trio
 def test_wishes_from_before_the_newest_reply_only_add() -> None:
-    kit = ServerKit()
-    client = kit.client()
-    client.create("/f", RDWR_CREATE)
+    kit, client = with_file()
     cap = cap_of(kit, client, "/f")
     wanted = cap.wanted
     update(kit, client, "/f", wanted=cc.CAP_FILE_SHARED, issue_seq=cap.last_issue + 1)
@@ -223,9 +211,7 @@ def test_wishes_from_before_the_newest_reply_only_add() -> None:
 
 @in_trio
 def test_whoever_may_not_write_changes_nothing_but_is_answered() -> None:
-    kit = ServerKit()
-    client = kit.client()
-    client.create("/f", RDWR_CREATE)
+    kit, _ = with_file()
     reader = kit.client("allow r")
     reader.open("/f")
     update(kit, reader, "/f", dirty=cc.CAP_FILE_WR, tid=1, size=77)
@@ -267,9 +253,7 @@ def release(kit: ServerKit, client: Client, path: str, seq: int | None = None) -
 
 @in_trio
 def test_a_capability_given_back_is_gone() -> None:
-    kit = ServerKit()
-    client = kit.client()
-    client.create("/f", RDWR_CREATE)
+    kit, client = with_file()
     inode = kit.find("/f")
     caps = kit.rank.locker.num_caps
     release(kit, client, "/f")
@@ -282,9 +266,7 @@ def test_a_capability_given_back_is_gone() -> None:
 
 @in_trio
 def test_one_that_was_issued_again_meanwhile_stays() -> None:
-    kit = ServerKit()
-    client = kit.client()
-    client.create("/f", RDWR_CREATE)
+    kit, client = with_file()
     old = cap_of(kit, client, "/f").last_issue
     client.getattr("/f")
     release(kit, client, "/f", old)

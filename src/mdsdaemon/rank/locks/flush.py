@@ -338,9 +338,7 @@ class CapFlush(MaxSize):
             if req is None:
                 self.eval(inode)
                 continue
-            cap.suppress += 1
-            self.eval(inode)
-            cap.suppress -= 1
+            self.eval_before_reply(cap)
             self.holds(req).releases[cap] = cap.last_sent
 
     def handle_client_cap_release(self, msg: MClientCapRelease) -> None:

@@ -120,6 +120,12 @@ class CapIssuer(CapState):
             inode.locks = None
         return told
 
+    def eval_before_reply(self, cap: Capability) -> None:
+        """Evaluate, and leave it to a reply what the client of this capability gets by that."""
+        cap.suppress += 1
+        self.eval(cap.inode)
+        cap.suppress -= 1
+
     def _stirs(self, inode: CInode) -> bool:
         """Whether the wishes of clients move locks that are at rest."""
         caps = inode.caps
@@ -275,9 +281,7 @@ class CapIssuer(CapState):
             cap.new = True
         else:
             cap.wanted |= want
-        cap.suppress += 1
-        self.eval(inode)
-        cap.suppress -= 1
+        self.eval_before_reply(cap)
         return cap
 
     def _first_cap(self, inode: CInode, session: Session, wanted: int, whole: bool) -> Capability:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.trio.rank_cluster import ask, make, pool_objects, rank_of, serving, until
 from trio.testing import MockClock
+
+from mdsdaemon.clients.journaler_errors import JournalError
 
 FILE = 0o100644
 
@@ -76,6 +80,20 @@ async def test_one_inode_is_flushed(autojump_clock: MockClock) -> None:
         assert root is not None
         assert not any(d.is_dirty for d in root.dirs.values())
         assert await ask(mds, "flush_path", path="/none") == {"return_code": -2}
+
+
+async def test_a_journal_that_cannot_be_written(autojump_clock: MockClock) -> None:
+    async with serving() as (_, mds):
+        rank = rank_of(mds)
+
+        async def refused(*args: Any) -> None:
+            raise JournalError(errno.EROFS, "journal 0x200")
+
+        waiting = rank.mdlog.wait_safe
+        rank.mdlog.wait_safe = refused  # type: ignore[assignment, method-assign]
+        assert await ask(mds, "flush_path", path="/") == {"return_code": -errno.EROFS}
+        rank.mdlog.wait_safe = waiting  # type: ignore[method-assign]
+        assert (await ask(mds, "dump_ops_in_flight"))["num_ops"] == 0
 
 
 async def test_subtrees(autojump_clock: MockClock) -> None:

@@ -15,7 +15,21 @@ from mdsdaemon.rank.cache.fragtree import get_leaves
 from mdsdaemon.rank.commands.paths import in_cache, parse_frag
 
 if TYPE_CHECKING:
+    from mdsdaemon.rank.cache.inode import CInode
     from mdsdaemon.rank.mds_rank import MDSRank
+    from mdsdaemon.types.frag import Frag
+
+
+def _named(rank: MDSRank, cmdmap: CmdMap) -> tuple[CInode, Frag] | Reply:
+    """The directory and the fragment that a command names, or what is wrong with them."""
+    path, text = get_str(cmdmap, "path") or "", get_str(cmdmap, "frag") or ""
+    inode = in_cache(rank, path)
+    if inode is None:
+        return Reply(error=f"directory '{path}' inode not in cache")
+    frag = parse_frag(text)
+    if frag is None:
+        return Reply(error=f"frag {text} failed to parse")
+    return inode, frag
 
 
 def split(rank: MDSRank, cmdmap: CmdMap) -> Reply:
@@ -25,13 +39,10 @@ def split(rank: MDSRank, cmdmap: CmdMap) -> Reply:
         return Reply(error="missing bits argument")
     if bits <= 0:
         return Reply(error="must split by >0 bits")
-    path, text = get_str(cmdmap, "path") or "", get_str(cmdmap, "frag") or ""
-    inode = in_cache(rank, path)
-    if inode is None:
-        return Reply(error=f"directory '{path}' inode not in cache")
-    frag = parse_frag(text)
-    if frag is None:
-        return Reply(error=f"frag {text} failed to parse")
+    named = _named(rank, cmdmap)
+    if isinstance(named, Reply):
+        return named
+    inode, frag = named
     directory = inode.dirs.get(frag)
     if directory is None:
         return Reply(
@@ -45,14 +56,10 @@ def split(rank: MDSRank, cmdmap: CmdMap) -> Reply:
 
 def merge(rank: MDSRank, cmdmap: CmdMap) -> Reply:
     """Make one fragment of those below another; it goes on after the answer."""
-    path, text = get_str(cmdmap, "path") or "", get_str(cmdmap, "frag") or ""
-    inode = in_cache(rank, path)
-    if inode is None:
-        return Reply(error=f"directory '{path}' inode not in cache")
-    frag = parse_frag(text)
-    if frag is None:
-        return Reply(error=f"frag {text} failed to parse")
-    rank.store.merge_dir(inode, frag)
+    named = _named(rank, cmdmap)
+    if isinstance(named, Reply):
+        return named
+    rank.store.merge_dir(*named)
     rank.end_of_dispatch()
     return Reply()
 

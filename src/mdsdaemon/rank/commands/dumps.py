@@ -32,7 +32,6 @@ AT_REST = {
     "num_xlocks": 0,
     "xlock_by": {},
 }
-CDIR_AUTH_DEFAULT = -1
 NO_RANK = -2
 
 

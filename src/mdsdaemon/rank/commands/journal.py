@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from mdsdaemon.clients.journaler_errors import JournalError
 from mdsdaemon.clients.objecter_errors import RadosError
 from mdsdaemon.messages.cmdparse import CmdMap, get_int, get_str
 from mdsdaemon.messages.formatter import Reply, cpp_strerror
@@ -54,9 +55,10 @@ async def flush_path(rank: MDSRank, cmdmap: CmdMap) -> Reply:
             await flush_inode(rank, await until_done(lambda: walk(rank, path)))
         except FsError as e:
             code = -e.errno
-        except RadosError as e:
+        except (RadosError, JournalError) as e:
             code = -(e.errno or errno.EIO)
-        op.finish()
+        finally:
+            op.finish()
     return Reply(section="results", data={"return_code": code})
 
 
@@ -83,7 +85,7 @@ async def flush_inode(rank: MDSRank, inode: CInode) -> None:
     """Store what is dirty of it.
 
     Raises:
-        RadosError: a write failed.
+        RadosError, JournalError: a write failed.
     """
     await rank.mdlog.wait_safe()
     if inode.backtrace_segment is not None:

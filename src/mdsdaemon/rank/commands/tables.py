@@ -41,15 +41,18 @@ def openfiles_ls(rank: MDSRank, cmdmap: CmdMap) -> Reply:
 
 
 def dump_loads(rank: MDSRank, cmdmap: CmdMap) -> Reply:
-    """Popularity by fragment. A rank that is alone does not balance, and measures none."""
+    """Popularity by fragment: every figure of it is 0.
+
+    A rank that is alone has nobody to give a part of the tree to, so nothing is measured; the keys
+    are there for those who read them.
+    """
     none = {
         "Decay Counters": NamedList("Decay Counter", [{"value": 0, "halflife": 5}] * 5),
     }
     frags = []
-    for inode in (rank.cache.root,):
-        if inode is None:
-            continue
-        frags += [
+    root = rank.cache.root
+    if root is not None:
+        frags = [
             {
                 "path": "",
                 "dirfrag": str(directory.dirfrag),
@@ -58,7 +61,7 @@ def dump_loads(rank: MDSRank, cmdmap: CmdMap) -> Reply:
                 "pop_auth_subtree": none,
                 "pop_auth_subtree_nested": none,
             }
-            for directory in inode.dirs.values()
+            for directory in root.dirs.values()
         ]
     data: dict[str, Any] = {
         "dirfrags": NamedList("dir", frags),

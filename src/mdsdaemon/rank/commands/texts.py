@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mdsdaemon.rank.commands.dumps import path_of_dentry
 from mdsdaemon.types.osd import NOSNAP
 from mdsdaemon.types.utime import utime_str
 
@@ -98,11 +99,7 @@ def dir_text(rank: RankCore, directory: CDir) -> str:
 
 def dentry_text(dn: CDentry) -> str:
     """[dentry #0x1/a [2,head] auth v=3 ino=0x10000000000]"""
-    names = [dn.name]
-    inode = dn.dir.inode
-    while inode.parent is not None:
-        names.append(inode.parent.name)
-        inode = inode.parent.dir.inode
+    ino, path = path_of_dentry(dn)
     if dn.inode is not None:
         what = f"ino=0x{dn.inode.ino:x}"
     elif dn.remote_ino:
@@ -110,7 +107,7 @@ def dentry_text(dn: CDentry) -> str:
     else:
         what = "NULL"
     return (
-        f"[dentry #0x{inode.ino:x}/{'/'.join(reversed(names))} "
+        f"[dentry #0x{ino:x}/{path} "
         f"[{dn.first:x},{snap_text(dn.last)}] auth v={dn.version} {what} "
         f"dirty={int(dn.is_dirty)}]"
     )

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import attrs
 import trio
@@ -34,6 +34,7 @@ from mdsdaemon.messages.client_reply import (
 )
 from mdsdaemon.messages.client_request import MClientRequest
 from mdsdaemon.rank.locks.locker import Locker
+from mdsdaemon.rank.log.replay_events import EventReplay
 from mdsdaemon.rank.mutation import Mutation
 from mdsdaemon.rank.optracker import OpTracker
 from mdsdaemon.rank.server.server import Server
@@ -378,6 +379,14 @@ class ServerKit:
             self.kit.settle()
             if not any(client.answer() for client in self.clients):
                 return
+
+    def replayed(self) -> Self:
+        """Another rank that has only the journal's events."""
+        other = type(self)(objects=self.rank.objecter)
+        replay = EventReplay(other.rank)
+        for _, event in self.mdlog.events:
+            replay.replay(event, other.mdlog.segment)
+        return other
 
     def events(self) -> list[str]:
         """The kinds of all changes so far."""

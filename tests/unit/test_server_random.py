@@ -9,7 +9,6 @@ import pytest
 from tests.unit.server_kit import Client, ServerKit, in_trio
 from tests.unit.server_trees import check_links, check_sums, tree_of
 
-from mdsdaemon.rank.log.replay_events import EventReplay
 from mdsdaemon.types.client_ops import (
     MDS_FLAG_WANT_DENTRY,
     SETATTR_MODE,
@@ -113,15 +112,6 @@ class Monkey:
         return 0
 
 
-def replayed(kit: ServerKit) -> ServerKit:
-    """Another rank that has only the journal's events."""
-    other = ServerKit(objects=kit.rank.objecter)
-    replay = EventReplay(other.rank)
-    for _, event in kit.mdlog.events:
-        replay.replay(event, other.mdlog.segment)
-    return other
-
-
 @pytest.mark.parametrize("seed", range(12))
 @in_trio
 def test_any_sequence_keeps_the_sums_and_replays_to_the_same_tree(seed: int) -> None:
@@ -133,5 +123,5 @@ def test_any_sequence_keeps_the_sums_and_replays_to_the_same_tree(seed: int) -> 
     check_sums(kit)
     done = {what for what, results in monkey.results.items() if results.get(0)}
     assert len(done) > 10, f"too little of it succeeds: {monkey.results}"
-    other = replayed(kit)
+    other = kit.replayed()
     assert tree_of(other) == tree_of(kit)

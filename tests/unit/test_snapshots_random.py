@@ -11,8 +11,6 @@ from tests.unit.server_trees import check_links, check_sums
 from tests.unit.snap_kit import SnapKit
 from tests.unit.test_server_random import Monkey
 
-from mdsdaemon.rank.log.replay_events import EventReplay
-
 View = dict[str, tuple[Any, ...]]
 
 
@@ -58,15 +56,6 @@ class SnapMonkey(Monkey):
                 assert now[path] == view[path], (hex(ino), name, path)
 
 
-def replayed(kit: SnapKit) -> SnapKit:
-    """Another rank that has only the journal's events."""
-    other = SnapKit(objects=kit.rank.objecter)
-    replay = EventReplay(other.rank)
-    for _, event in kit.mdlog.events:
-        replay.replay(event, other.mdlog.segment)
-    return other
-
-
 def store_all(kit: SnapKit) -> None:
     """Everything that is dirty goes to RADOS."""
 
@@ -108,7 +97,7 @@ def test_snapshots_see_what_was_there(seed: int) -> None:
     check_links(kit)
     check_sums(kit)
     monkey.check(kit)
-    monkey.check(replayed(kit))
+    monkey.check(kit.replayed())
 
 
 @pytest.mark.parametrize("seed", range(100, 106))

@@ -19,6 +19,7 @@ from mdsdaemon.rank.locks.capability import Capability, seq_before
 from mdsdaemon.rank.locks.inode_locks import KNOWN
 from mdsdaemon.rank.locks.max_size import MAX_SIZE, MaxSize
 from mdsdaemon.rank.mutation import Mutation
+from mdsdaemon.rank.sessions.completed import forget_flushes
 from mdsdaemon.types.caps import Release
 from mdsdaemon.types.client_caps import (
     CAP_ANY_FILE_WR,
@@ -84,7 +85,8 @@ class CapFlush(MaxSize):
             if op == CapOp.FLUSHSNAP:
                 return
             dirty_bits = 0  # what it gives back with it still counts
-        self._trim_flushes(session, msg)
+        if msg.oldest_flush_tid:
+            forget_flushes(rank, session, msg.oldest_flush_tid)
         inode = rank.cache.get_inode(msg.ino)
         if inode is None:
             if rank.state == State.CLIENTREPLAY:
@@ -146,23 +148,6 @@ class CapFlush(MaxSize):
         ack.tid = msg.tid
         ack.oldest_flush_tid = msg.oldest_flush_tid
         return ack
-
-    def _trim_flushes(self, session: Session, msg: MClientCaps) -> None:
-        if not msg.oldest_flush_tid:
-            return
-        rank = self.rank
-        most = rank.config.get_int("mds_max_completed_flushes")
-        if session.trim_completed_flushes(msg.oldest_flush_tid):
-            rank.mdlog.segment.sessions.add(session.client)
-            if len(session.info.completed_flushes) * 2 < most:
-                session.num_trim_flushes_warnings = 0
-        elif len(session.info.completed_flushes) >= most << session.num_trim_flushes_warnings:
-            session.num_trim_flushes_warnings += 1
-            rank.services.clog.warn(
-                f"client.{session.client} does not advance its oldest_flush_tid"
-                f" ({msg.oldest_flush_tid}), {len(session.info.completed_flushes)}"
-                " completed flushes recorded in session"
-            )
 
     def note_barrier(self, epoch: int) -> None:
         """A client has seen this OSD map, and others may not go on without it."""

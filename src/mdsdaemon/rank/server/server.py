@@ -28,6 +28,7 @@ from mdsdaemon.rank.server.open import handle_open
 from mdsdaemon.rank.server.reply import put_trace
 from mdsdaemon.rank.server.request import MDRequest
 from mdsdaemon.rank.server.traverse import NotFound, plain_inode
+from mdsdaemon.rank.sessions.completed import forget_requests
 from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.types.client_args import GetattrArgs
 from mdsdaemon.types.client_caps import STAT_CAP_INODE_ALL
@@ -127,7 +128,7 @@ class Server:
         if (msg.is_replay or msg.retry_attempt) and self._done_already(req):
             return
         if msg.oldest_client_tid:
-            self._forget_completed(session, msg.oldest_client_tid)
+            forget_requests(rank, session, msg.oldest_client_tid)
         self._active[session.name.num, msg.tid] = req
         session.requests[msg.tid] = req
         req.op_tracker = rank.optracker.start(msg.__str__, client=req.client, tid=msg.tid)
@@ -163,24 +164,6 @@ class Server:
             msg.op = req.op
             msg.args = GetattrArgs(STAT_CAP_INODE_ALL)
         return False
-
-    def _forget_completed(self, session: Session, oldest_tid: int) -> None:
-        rank = self.rank
-        if session.trim_completed_requests(oldest_tid):
-            rank.mdlog.segment.sessions.add(session.name.num)
-            warned = session.num_trim_requests_warnings
-            most = rank.config.get_int("mds_max_completed_requests")
-            if warned and len(session.info.completed_requests) * 2 < most:
-                session.num_trim_requests_warnings = 0
-            return
-        held = len(session.info.completed_requests)
-        most = rank.config.get_int("mds_max_completed_requests")
-        if held >= most << session.num_trim_requests_warnings:
-            session.num_trim_requests_warnings += 1
-            rank.services.clog.warn(
-                f"client.{session.name.num} does not advance its oldest_client_tid "
-                f"({oldest_tid}), {held} completed requests recorded in session"
-            )
 
     def _others_end(self, client: int) -> int:
         """Where the newest change of another client ends: an error may come from it."""

@@ -1,6 +1,6 @@
 """`nox -s bench` (or `python -m bench`): figures as tables, and all samples as JSON.
 
-nox -s bench -- [--rounds N] [--idle SECONDS] [--json FILE]
+nox -s bench -- [--rounds N] [--idle SECONDS] [--clients N …] [--count N] [--json FILE]
                [beside] [cache] [cluster] [codecs] [journal] [messenger] [operations] [failover]
                [requests]
 """

@@ -59,7 +59,7 @@ class _Read:
 
 
 class ReadAhead:
-    """The bytes of a journal from `pos` on; its user calls `aclose` when done.
+    """The bytes of a journal from `pos` on; its user calls `close` when done.
 
     Args:
         window: bytes to have asked for ahead of what was taken.

@@ -75,18 +75,11 @@ class OldSnapRealmReconnect:
 
 
 @wire(v=1, compat=1)
-class SnapRealmReconnect:
+class SnapRealmReconnect(OldSnapRealmReconnect):
     """snaprealm_reconnect_t: the same with an envelope."""
 
-    ino: int = field(U64, default=0)
-    seq: int = field(U64, default=0)
-    parent: int = field(U64, default=0)
 
-
-@message(
-    CEPH_MSG_CLIENT_RECONNECT,
-    versions=((0, 5, 4),),
-)
+@message(CEPH_MSG_CLIENT_RECONNECT, v=5, compat=4)
 class MClientReconnect(Message):
     """What a client holds, claimed from a server that has taken over. The payload lies in `data`.
 

@@ -1,8 +1,7 @@
 """A client's request, and the answer that another rank is to be asked.
 
 Format: ceph/ceph, src/messages/MClientRequest.h, MClientRequestForward.h, src/include/ceph_fs.h
-(Pacific
-16.2.15; heads of version 3 and version 6 of the message: Reef and Squid).
+(Pacific 16.2.15; heads of version 3 and version 6 of the message: Reef and Squid).
 """
 
 from typing import Any

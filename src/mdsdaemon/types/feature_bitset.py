@@ -72,7 +72,8 @@ CEPHFS_FEATURES_SUPPORTED = FeatureBitset.of(range(len(CEPHFS_FEATURE_NAMES)))
 """What this metadata server tells its clients that it can do: what 16.2.15 tells them."""
 
 METRIC_FEATURES_SUPPORTED = FeatureBitset.of(range(16))
-"""The metrics that it tells them to report, as 16.2.15 does: bits of a `MetricSpec`."""
+"""The metrics that 16.2.15 tells clients to report: bits of a `MetricSpec`. Our server tells them
+none, as it passes none on."""
 
 
 def dump_cephfs_features(features: FeatureBitset) -> dict[str, str]:

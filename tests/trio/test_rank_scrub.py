@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from tests.trio.rank_cluster import ask, make, pool_objects, rank_of, serving, until
 from trio.testing import MockClock
 
+from mdsdaemon.clients.objecter_errors import RadosError
 from mdsdaemon.cluster.cluster import Cluster
 from mdsdaemon.daemon.embed import MDS
 from mdsdaemon.encoding import Str, decode
@@ -108,6 +110,24 @@ async def test_sums(autojump_clock: MockClock) -> None:
         assert (frag.fnode.rstat.rfiles, frag.fnode.fragstat.nfiles) == (1, 1)
         assert (root.inode.rstat.rfiles, root.inode.dirstat.nfiles) == (1, 1)
         assert (directory.inode.rstat.rbytes, root.inode.rstat.rbytes) == (0, 0)
+        counted = rank.counters.cache
+        assert counted.get("ireq_fragstats") >= 1
+        assert counted.get("ireq_inodestats") >= 1
+
+
+async def test_a_rank_that_is_read_only_mends_nothing(autojump_clock: MockClock) -> None:
+    async with serving() as (_, mds):
+        rank = rank_of(mds)
+        await make(rank, "d")
+        root = rank.cache.root
+        assert root is not None
+        (frag,) = root.dirs.values()
+        frag.fnode.rstat.rfiles += 5
+        events = rank.mdlog.event_seq
+        await ask(mds, "force_readonly")
+        await scrubbed(mds, "repair")
+        assert frag.fnode.rstat.rfiles == 5
+        assert rank.mdlog.event_seq == events
 
 
 async def test_numbers(autojump_clock: MockClock) -> None:
@@ -122,6 +142,15 @@ async def test_numbers(autojump_clock: MockClock) -> None:
         assert not rank.inotable.is_marked_free(inode.ino)
         dump = (await ask(mds, "perf dump", logger="mds"))["mds"]
         assert dump["scrub_inotable_repaired"] == 1
+        rank.inotable.free.insert(inode.ino)
+
+        async def refused() -> None:
+            raise RadosError(errno.EROFS, "mds0_inotable")
+
+        rank.inotable.save = refused  # type: ignore[method-assign]
+        await scrubbed(mds, "repair")
+        assert rank.read_only, "as after other writes that fail"
+        assert mds.lives == 1
 
 
 async def test_told_to_wait(autojump_clock: MockClock) -> None:

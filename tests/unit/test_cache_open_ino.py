@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.unit.rank_kit import DATA_POOL, METADATA_POOL, OTHER_POOL, Kit, make_rank
@@ -11,8 +13,10 @@ from tests.unit.tree_kit import FIRST_INO, Tree
 from mdsdaemon.clients.objecter_ops import ObjectOperation
 from mdsdaemon.encoding import encode
 from mdsdaemon.rank.errors import FsError
+from mdsdaemon.rank.server.traverse import traverse
 from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.types.backtrace import BackPointer, Backtrace
+from mdsdaemon.types.mds import FilePath
 
 
 def stored() -> Tree:
@@ -206,3 +210,15 @@ def test_a_bad_hard_link_is_damage() -> None:
     # once it was found in another way, the link works again
     Tree(kit).find("/a/b/c/file")
     assert Tree(kit).find("/hard").ino == FILE
+
+
+def test_what_paths_and_backtraces_lack_is_counted() -> None:
+    kit = restarted(stored().kit)
+    req: Any = SimpleNamespace(rank=kit.rank, snapid=0)
+    found = kit.run(lambda: traverse(req, FilePath(1, "hard")))
+    assert found.inode is not None
+    assert found.inode.ino == FILE
+    counters = kit.rank.counters.mds
+    assert [counters.get(f"traverse{what}") for what in ("", "_dir_fetch", "_remote_ino", "_hit")] \
+        == [3, 1, 1, 1]  # fmt: skip
+    assert counters.get("openino_dir_fetch") == 3, "/a, /a/b and /a/b/c"

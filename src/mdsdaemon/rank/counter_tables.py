@@ -1,6 +1,11 @@
 """The performance counters of a rank: their names and kinds.
 
-Names, kinds and priorities are those of a live ceph-mds 16.2.15 (`perf schema`).
+Names, kinds and priorities are those of a live ceph-mds 16.2.15 (`perf schema`). Some are always 0,
+for what they count is not here: other ranks (forward, exported…, imported…, traverse_forward,
+…_discover, handle_inode_file_caps, dispatch_server_request, handle_peer_request, strays_migrated,
+ireq_exportdir), a balancer (load_cent), a queue of messages (q), locks of dentries on the way
+(traverse_lock), an LRU list with a top and a tail (inodes_top, inodes_pin_tail); slow_reply is not
+counted by ceph-mds either.
 """
 
 from __future__ import annotations

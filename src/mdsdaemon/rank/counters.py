@@ -8,6 +8,7 @@ Names: ceph/ceph, src/mds/MDSRank.cc, create_logger, and those of the parts (Pac
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,18 +84,21 @@ class RankCounters:
             mem[f"{name}+"].value = ever
             mem[f"{name}-"].value = ever - now
         mds.set("inodes_pinned", locker.num_inodes_with_caps + STRAY_DIRS)
-        mds.set("inodes_bottom", inodes)
+        mds.set("inodes_bottom", inodes)  # there is no order in which they would go
         mds.set("inodes_expired", rank.store.trimmer.trimmed)
-        rss = resident_kib()
+        rss, heap = memory_kib()
         mem.set("rss", rss)
-        mem.set("heap", rss)
+        mem.set("heap", heap)
         rank.strays.count()
 
 
-def resident_kib() -> int:
-    """The process's resident memory in KiB; 0 where the system does not tell."""
+def memory_kib() -> tuple[int, int]:
+    """KiB of the process that are resident, and those that are its data; 0 where the system does
+    not tell.
+    """
     try:
         fields = Path("/proc/self/statm").read_text().split()
     except OSError:
-        return 0
-    return int(fields[1]) * 4
+        return 0, 0
+    page = resource.getpagesize() // 1024
+    return int(fields[1]) * page, int(fields[5]) * page

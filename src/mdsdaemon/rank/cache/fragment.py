@@ -175,6 +175,7 @@ class Fragmenter:
     async def _fragment(self, inode: CInode, leaves: list[Frag], base: Frag, bits: int) -> bool:
         if not self.may_fragment(inode, list(inode.dirs.values())):
             return False
+        self.rank.counters.cache.inc("ireq_fragmentdir")
         self._busy.add(inode)
         try:
             if not await self._make_ready(inode, leaves):

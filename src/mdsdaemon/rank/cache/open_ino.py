@@ -211,7 +211,7 @@ class InoOpener:
     def _find(self, search: _Search) -> bool:
         """Whether the inode is in the cache now; MustWait while somebody is asked."""
         assert search.trace is not None
-        cache, store = self.rank.cache, self.rank.store
+        cache = self.rank.cache
         steps = search.trace.ancestors
         search.parent = 0
         # from the nearest directory that is there, down as far as the backtrace is right
@@ -221,7 +221,7 @@ class InoOpener:
             if directory is None or not directory.is_dir:
                 break
             wanted = steps[i - 1].dirino if i else search.ino
-            dn = store.lookup(directory, steps[i].dname)
+            dn = self._lookup(directory, steps[i].dname)
             if dn is None or dn.inode is None or dn.inode.ino != wanted:
                 if i == 0:
                     return cache.get_inode(search.ino) is not None
@@ -236,8 +236,15 @@ class InoOpener:
         search.parent = 0
         if not directory.is_dir:
             return False
-        dn = store.lookup(directory, steps[0].dname)
+        dn = self._lookup(directory, steps[0].dname)
         return dn is not None and dn.inode is not None and dn.inode.ino == search.ino
+
+    def _lookup(self, directory: CInode, name: str) -> CDentry | None:
+        try:
+            return self.rank.store.lookup(directory, name)
+        except MustWait:
+            self.rank.counters.mds.inc("openino_dir_fetch")
+            raise
 
     def _in_a_circle(self, search: _Search, above: int) -> bool:
         """Whether the search for `above` waits for this one: forged backtraces can say so."""

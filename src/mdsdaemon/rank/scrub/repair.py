@@ -71,6 +71,7 @@ def check_sums(directory: CDir) -> bool:
 
 def repair_sums(rank: RankCore, directory: CDir) -> None:
     """Give a fragment the sums of its entries, and its directories what follows from that."""
+    rank.counters.cache.inc("ireq_fragstats")
     counts, sums = sums_of_entries(directory)
     fnode = directory.fnode
     mut = Mutation(rank, "repair_dirfrag", stamp=rank.now())
@@ -89,6 +90,7 @@ def repair_sums(rank: RankCore, directory: CDir) -> None:
 
 def repair_inode_sums(rank: RankCore, inode: CInode, num_snaps: int) -> None:
     """Give a directory the sums of its fragments."""
+    rank.counters.cache.inc("ireq_inodestats")
     counts, sums = sums_of_frags(inode, num_snaps)
     mut = Mutation(rank, "repair_inode", stamp=rank.now())
     stored = mut.inode(inode)

@@ -205,7 +205,7 @@ class ScrubStack:
                 self._push(inode, header)
         if not check_sums(directory):
             rank.log.warning("scrub: %s has sums that its entries do not have", directory)
-            if header.repair:
+            if header.repair and not rank.read_only:
                 repair_sums(rank, directory)
                 header.repaired = True
         fnode.localized_scrub_stamp = rank.now()

@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from mdsdaemon.clients.journaler_errors import JournalError
 from mdsdaemon.clients.objecter_errors import RadosError
 from mdsdaemon.clients.objecter_ops import ObjectOperation
 from mdsdaemon.encoding import DecodeError, Str, decode, encode
+from mdsdaemon.rank.cache.backtraces import backtrace_object
 from mdsdaemon.rank.scrub.header import Check, ScrubHeader, Validation
 from mdsdaemon.rank.scrub.repair import (
     repair_inode_sums,
@@ -68,7 +70,7 @@ class Validator:
         """(0 or a negative errno, the stored backtrace); leaves the tag with the object."""
         rank = self._rank
         pool = rank.store.backtraces.pool_of(inode)
-        oid = f"{inode.ino:x}.00000000"
+        oid = backtrace_object(inode.ino)
         op = ObjectOperation()
         found = op.getxattr("parent")
         code, raw = 0, b""
@@ -142,7 +144,11 @@ class Validator:
             return
         rank.inotable.repair(inode.ino)
         clog.error(f"inode table repaired for inode: 0x{inode.ino:x}")
-        await rank.inotable.save()
+        try:
+            await rank.inotable.save()
+        except (RadosError, JournalError) as e:
+            rank.handle_write_error(e)
+            return
         rank.counters.mds.inc("scrub_inotable_repaired")
 
     # -- directories -------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.server.request import Found
+from mdsdaemon.rank.waiting import MustWait
 from mdsdaemon.types.osd import NOSNAP, SNAPDIR
 
 if TYPE_CHECKING:
@@ -117,7 +118,11 @@ def traverse(req: MDRequest, path: FilePath, *, want_dentry: bool = False) -> Fo
         if snapid == SNAPDIR:
             snapid = req.snapid = _snapshot(rank, at, name)
             continue
-        dn = lookup(at, name, snapid)
+        try:
+            dn = lookup(at, name, snapid)
+        except MustWait:
+            rank.counters.mds.inc("traverse_dir_fetch")
+            raise
         if dn is None or (dn.inode is None and not dn.remote_ino):
             if len(name) > 63:
                 check_name(name)
@@ -130,7 +135,11 @@ def traverse(req: MDRequest, path: FilePath, *, want_dentry: bool = False) -> Fo
         dn.touched = True
         if depth == last and want_dentry:
             return Found(dn.inode or dn.remote_inode, dn, at, name)
-        parent, at = at, dn.inode or inode_of(rank, dn)
+        try:
+            parent, at = at, dn.inode or inode_of(rank, dn)
+        except MustWait:
+            rank.counters.mds.inc("traverse_remote_ino")
+            raise
         if depth == last:
             found = Found(at, dn, parent, name)
     if found.inode is None or snapid == SNAPDIR:

@@ -56,3 +56,16 @@ def test_a_full_cache(site: Site) -> None:
     wait_for(lambda: caps(site, client) <= 100, 40, "the client has given caps back")
     for number in range(0, FILES, 50):
         assert client.call("stat", f"/d/{number}")[0] == 0
+
+
+def test_a_dropped_cache(site: Site) -> None:
+    client = site.client()
+    fill(client)
+    site.cluster.mon("config set", who="mds", name="mds_min_caps_per_client", value="50")
+    drop = site.mds.asok("cache drop", timeout=30)
+    recall = drop["client_recall"]
+    assert recall["return_code"] == 0
+    assert recall["recalled"] >= FILES - 50  # ceph-mds counts each time that it asks
+    # the client says at once that it has got the recall
+    assert drop["duration"] < 1
+    assert client.call("stat", "/d/5")[0] == 0

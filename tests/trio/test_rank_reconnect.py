@@ -356,6 +356,24 @@ async def test_recall_of_those_who_do_not_use_what_they_have() -> None:
 
 
 @in_trio
+async def test_when_all_have_got_a_recall() -> None:
+    async with tables_rank(mds_min_caps_per_client="10") as kit:
+        clients = [kit.client() for _ in range(3)]
+        for client, count in zip(clients, (100, 100, 5), strict=True):
+            client.open()
+            client.session.caps = {ino: object() for ino in range(count)}
+        done: list[int] = []
+        recall = kit.rank.sessions.recall_client_state
+        recall(trim=True, flushed=lambda: done.append(1))
+        assert [len(client.got(SessionOp.FLUSHMSG)) for client in clients] == [1, 1, 0]
+        clients[0].say(SessionOp.FLUSHMSG_ACK, 0)
+        assert not done
+        kit.rank.sessions.closing.kill(clients[1].session)  # it will not answer any more
+        kit.rank.end_of_dispatch()
+        assert done == [1]
+
+
+@in_trio
 async def test_flushing_a_session() -> None:
     async with tables_rank() as kit:
         client = kit.client()

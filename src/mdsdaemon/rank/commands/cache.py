@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
     from mdsdaemon.rank.mds_rank import MDSRank
 
-ALL = 1 << 62
-
 
 def all_inodes(rank: MDSRank) -> list[CInode]:
     """Everything in the cache."""
@@ -178,11 +176,15 @@ async def _recall(rank: MDSRank, timeout: float) -> tuple[int, int]:  # noqa: AS
     deadline = trio.current_time() + timeout if timeout else float("inf")
     with trio.move_on_at(deadline) as scope:
         while True:
-            throttled, asked = rank.sessions.recall_client_state(steady=True, trim=True)
+            flushed = trio.Event()
+            throttled, asked = rank.sessions.recall_client_state(
+                steady=True, trim=True, flushed=flushed.set
+            )
             rank.end_of_dispatch()
             recalled += asked
             if not (throttled or asked):
                 break
             rank.store.trim(0)
-            await trio.sleep(1)
+            with trio.move_on_after(1):
+                await flushed.wait()
     return recalled, -errno.ETIMEDOUT if scope.cancelled_caught else 0

@@ -58,12 +58,13 @@ class Recall:
             enforce_max: those with more than mds_max_caps_per_client.
             enforce_liveness: those that hardly use what they have.
             trim: all.
-            flushed: called for each client that was told, once it has got the message.
+            flushed: called once all who were told have got the message, if anybody was told.
 
         Returns:
             whether a throttle kept something back; how many capabilities were newly recalled.
         """
         throttled, recalled = False, 0
+        told: list[Session] = []
         for session in self._chosen(enforce_max, enforce_liveness, trim):
             if not session.is_open() or session.connection is None:
                 continue
@@ -80,11 +81,24 @@ class Recall:
             if steady and self._hopeless(session, count):
                 continue
             session.send(MClientSession(op=SessionOp.RECALL_STATE, max_caps=limit))
-            if flushed is not None:
-                self.sessions.flush_session(session, flushed)
+            told.append(session)
             recalled += session.loads.recalled(limit, len(session.caps))
             self.throttle.hit(count)
+        if flushed is not None:
+            self._flush(told, flushed)
         return throttled, recalled
+
+    def _flush(self, told: list[Session], flushed: Callable[[], None]) -> None:
+        left = len(told)
+
+        def one() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                flushed()
+
+        for session in told:
+            self.sessions.flush_session(session, one)
 
     def _chosen(self, enforce_max: bool, enforce_liveness: bool, trim: bool) -> list[Session]:
         config = self.rank.config

@@ -326,10 +326,15 @@ class Sessions:
         enforce_max: bool = False,
         enforce_liveness: bool = False,
         trim: bool = False,
+        flushed: Callable[[], None] | None = None,
     ) -> tuple[bool, int]:
         """Tell clients to give capabilities back; see `Recall.recall`."""
         return self.recall.recall(
-            steady=steady, enforce_max=enforce_max, enforce_liveness=enforce_liveness, trim=trim
+            steady=steady,
+            enforce_max=enforce_max,
+            enforce_liveness=enforce_liveness,
+            trim=trim,
+            flushed=flushed,
         )
 
     # -- reconnecting, for the states of a rank ----------------------------------------------

@@ -199,6 +199,25 @@ def test_others_are_told_of_a_quota_that_the_journal_has() -> None:
 
 
 @in_trio
+def test_others_read_values_that_the_journal_has() -> None:
+    kit = ServerKit()
+    client, other, third = kit.client(), kit.client(), kit.client()
+    directory = client.mkdir("/d").ino
+    kit.mdlog.auto = False
+    pin = FilePath(0, "ceph.dir.subvolume")
+    client.send(MdsOp.SETXATTR, directory, pin, SetxattrArgs(), data=b"1")
+    same = other.send(MdsOp.SETXATTR, directory, pin, SetxattrArgs(), data=b"1")
+    pin = FilePath(0, "ceph.dir.pin")
+    client.send(MdsOp.SETXATTR, directory, pin, SetxattrArgs(), data=b"3")
+    seen = third.send(MdsOp.GETVXATTR, directory, pin, SetxattrArgs())
+    assert not other.replies(same)
+    assert not third.replies(seen)
+    kit.mdlog.make_safe()
+    assert [reply.result for reply in other.replies(same)] == [0]
+    assert decode(VxattrValue, third.replies(seen)[0].extra).value == "3"
+
+
+@in_trio
 def test_a_quota_makes_a_realm_and_is_told() -> None:
     kit = ServerKit()
     client, other = kit.client(), kit.client()

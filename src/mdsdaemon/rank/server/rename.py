@@ -47,7 +47,7 @@ def handle_rename(server: Server, req: MDRequest) -> None:
     assert src.dentry is not None
     inode = inode_of(rank, src.dentry)
     if dest.dentry is src.dentry:
-        server.respond(req)
+        server.respond(req, after=server.others_end(req.client))
         return
     if inode.is_dir and rank.cache.is_ancestor(inode, dest.diri):
         raise FsError(errno.EINVAL, "a directory cannot go below itself")
@@ -57,7 +57,8 @@ def handle_rename(server: Server, req: MDRequest) -> None:
         old = inode_of(rank, dest.dentry)
         _check_target(req, inode, old)
         if inode is old:
-            server.respond(req)  # two names of one file: POSIX has both stay
+            # two names of one file: POSIX has both stay
+            server.respond(req, after=server.others_end(req.client))
             return
         if dest.dentry.alternate_name != alternate:
             raise FsError(errno.EINVAL)

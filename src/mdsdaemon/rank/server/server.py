@@ -165,8 +165,12 @@ class Server:
             msg.args = GetattrArgs(STAT_CAP_INODE_ALL)
         return False
 
-    def _others_end(self, client: int) -> int:
-        """Where the newest change of another client ends: an error may come from it."""
+    def others_end(self, client: int) -> int:
+        """Where the newest change of another client ends.
+
+        For replies that name nothing that `Sessions.must_follow` could be asked about: an error, or
+        that there is nothing to change, may come from any change.
+        """
         return self._end_before if client == self._last_client else self._last_end
 
     # -- trying ------------------------------------------------------------------------------
@@ -248,7 +252,7 @@ class Server:
             after = max(after, put_trace(req, reply, inode, dentry))
         reply.extra = extra
         if error:
-            after = max(after, self._others_end(req.client))
+            after = max(after, self.others_end(req.client))
             if req.queued_for_replay:
                 self.rank.services.clog.warn(f"failed to replay {req.reqid} error -{error}")
         elif req.msg.may_write and req.op != MdsOp.SETFILELOCK:

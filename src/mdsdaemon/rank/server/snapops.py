@@ -70,7 +70,6 @@ def handle_lssnap(server: Server, req: MDRequest) -> None:
     most = args.max_entries or len(found)
     writer = ListingWriter(encoding_for(session), DirStat())
     room = portion_room(req) - writer.head_bytes
-    follow = rank.sessions.must_follow(req.client, diri)
     listed = 0
     for snap in left:
         info = found[snap]
@@ -84,7 +83,7 @@ def handle_lssnap(server: Server, req: MDRequest) -> None:
     flags = 0
     if listed == len(left):
         flags = READDIR_FRAG_END | (0 if last else READDIR_FRAG_COMPLETE)
-    server.respond(req, inode=diri, extra=writer.finish(flags), after=follow)
+    server.respond(req, inode=diri, extra=writer.finish(flags))
 
 
 # -- changing --------------------------------------------------------------------------------

@@ -64,7 +64,8 @@ def set_vxattr(server: Server, req: MDRequest) -> None:
     realm, limits = inode.snaprealm_blob, inode.inode.quota
     mut = _setter(name)(server, req, inode, value)
     if mut is None:
-        server.respond(req)  # it has that value already
+        # it has that value already
+        server.respond(req, after=server.others_end(req.client))
         return
     req.touch_ctime(inode)
     if inode.is_file:
@@ -242,7 +243,9 @@ def handle_getvxattr(server: Server, req: MDRequest) -> None:
     value = _value_of(server, inode, name)
     if value is None:
         raise FsError(errno.ENODATA)
-    server.respond(req, extra=encode(VxattrValue, VxattrValue(value)))
+    extra = encode(VxattrValue, VxattrValue(value))
+    # directories above may say it
+    server.respond(req, extra=extra, after=server.others_end(req.client))
 
 
 def _value_of(server: Server, inode: CInode, name: str) -> str | None:

@@ -22,15 +22,16 @@ ROOT = 1
 GLOBAL_SNAPREALM = 3
 MDSDIR = 0x100
 LOG = 0x200
-LOG_BACKUP = 0x300
-LOG_POINTER = 0x400
-PURGE_QUEUE = 0x500
 STRAY = 0x600
 NUM_STRAY = 10
+MAX_MDS = 0x100
+"""Ranks that there can be: each of the above has so many inodes, STRAY ten times as many."""
 SYSTEM_END = 1 << 40
 """The first inode number of files; those below are the metadata servers'."""
 
 D_TYPE_SHIFT = 12
+DT_DIR = 4
+"""A directory's type in a directory entry."""
 
 
 class _NoDirs(dict[Frag, "CDir"]):
@@ -157,7 +158,7 @@ class CInode:
 
     @property
     def is_stray_dir(self) -> bool:
-        return STRAY <= self.ino < 0xA00 + 10 * 0x100
+        return STRAY <= self.ino < STRAY + NUM_STRAY * MAX_MDS
 
     @property
     def is_stray(self) -> bool:

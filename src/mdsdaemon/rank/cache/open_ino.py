@@ -20,7 +20,7 @@ from mdsdaemon.clients.objecter_ops import ObjectOperation, Output, Result
 from mdsdaemon.encoding import DecodeError, decode
 from mdsdaemon.rank.cache.backtraces import backtrace_object
 from mdsdaemon.rank.cache.fetch import MISSING
-from mdsdaemon.rank.cache.inode import MDSDIR, NUM_STRAY, STRAY, SYSTEM_END
+from mdsdaemon.rank.cache.inode import DT_DIR, MDSDIR, NUM_STRAY, STRAY, SYSTEM_END
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.waiting import Gate, MustWait
 from mdsdaemon.types.backtrace import Backtrace
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 FAILURE_KEPT = 1.0
 """Seconds for which those who waited learn that there is no such inode, without another search."""
 MAX_FAILURES = 4096
-DT_DIR = 4
 
 
 @define(eq=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mdsdaemon.rank.cache.fragtree import (
     WHOLE,
+    children,
     contains,
     force_to_leaf,
     get_branch_or_leaf,
@@ -20,7 +21,8 @@ from mdsdaemon.rank.cache.fragtree import (
     parent,
     split,
 )
-from mdsdaemon.rank.cache.stats import copy_frag, copy_nest
+from mdsdaemon.rank.cache.inode import DT_DIR
+from mdsdaemon.rank.cache.stats import add_delta, add_nest, copy_frag, copy_nest
 from mdsdaemon.types.frag import Frag
 from mdsdaemon.types.name_hash import dentry_hash
 from mdsdaemon.types.osd import NOSNAP
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.cache.dentry import CDentry
     from mdsdaemon.rank.cache.dir import CDir
     from mdsdaemon.rank.cache.inode import CInode
-
-S_IFDIR_TYPE = 4
-"""A directory's type in a directory entry."""
 
 
 def dirs_under(inode: CInode, frag: Frag) -> list[CDir]:
@@ -66,12 +65,7 @@ def adjust(
 def _move(
     cache: MDCache, inode: CInode, sources: Sequence[CDir], base: Frag, bits: int
 ) -> list[CDir]:
-    pieces = [base]
-    if bits > 0:
-        pieces = [
-            Frag.of(base.value | index << (24 - base.bits - bits), base.bits + bits)
-            for index in range(1 << bits)
-        ]
+    pieces = children(base, max(bits, 0))
     rstat_diff, frag_diff = NestInfo(), FragInfo()
     complete = all(source.complete for source in sources)
     version = max(source.fnode.version for source in sources)
@@ -109,11 +103,7 @@ def _add_uncounted(source: CDir, rstat_diff: NestInfo, frag_diff: FragInfo) -> N
     """What the directory does not count yet of a fragment, before it goes."""
     fnode, inode = source.fnode, source.inode.inode
     if fnode.accounted_rstat.version == inode.rstat.version:
-        now, counted = fnode.rstat, fnode.accounted_rstat
-        rstat_diff.rbytes += now.rbytes - counted.rbytes
-        rstat_diff.rfiles += now.rfiles - counted.rfiles
-        rstat_diff.rsubdirs += now.rsubdirs - counted.rsubdirs
-        rstat_diff.rsnaps += now.rsnaps - counted.rsnaps
+        add_delta(rstat_diff, fnode.rstat, fnode.accounted_rstat)
     if fnode.accounted_fragstat.version == inode.dirstat.version:
         frag_diff.nfiles += fnode.fragstat.nfiles - fnode.accounted_fragstat.nfiles
         frag_diff.nsubdirs += fnode.fragstat.nsubdirs - fnode.accounted_fragstat.nsubdirs
@@ -147,17 +137,12 @@ def _take(target: CDir, source: CDir, dn: CDentry) -> None:
         return
     fnode = target.fnode
     if dn.inode is not None:
-        counted = dn.inode.inode.accounted_rstat
         if dn.inode.is_dir:
             fnode.fragstat.nsubdirs += 1
         else:
             fnode.fragstat.nfiles += 1
-        fnode.rstat.rbytes += counted.rbytes
-        fnode.rstat.rfiles += counted.rfiles
-        fnode.rstat.rsubdirs += counted.rsubdirs
-        fnode.rstat.rsnaps += counted.rsnaps
-        fnode.rstat.rctime = max(fnode.rstat.rctime, counted.rctime)
-    elif dn.remote_d_type == S_IFDIR_TYPE:
+        add_nest(fnode.rstat, dn.inode.inode.accounted_rstat)
+    elif dn.remote_d_type == DT_DIR:
         fnode.fragstat.nsubdirs += 1
     else:
         fnode.fragstat.nfiles += 1
@@ -176,11 +161,8 @@ def _settle(inode: CInode, targets: list[CDir], rstat_diff: NestInfo, frag_diff:
         copy_frag(fnode.accounted_fragstat, fnode.fragstat)
         if number == 0:
             # its directory has yet to add this much: it is missing from what it counts
-            counted, entries = fnode.accounted_rstat, fnode.accounted_fragstat
-            counted.rbytes -= rstat_diff.rbytes
-            counted.rfiles -= rstat_diff.rfiles
-            counted.rsubdirs -= rstat_diff.rsubdirs
-            counted.rsnaps -= rstat_diff.rsnaps
+            add_nest(fnode.accounted_rstat, rstat_diff, -1)
+            entries = fnode.accounted_fragstat
             entries.nfiles -= frag_diff.nfiles
             entries.nsubdirs -= frag_diff.nsubdirs
 

@@ -44,7 +44,8 @@ def add_nest(to: NestInfo, what: NestInfo, sign: int = 1) -> None:
         to.rctime = what.rctime
 
 
-def _add_delta(to: NestInfo, now: NestInfo, counted: NestInfo) -> None:
+def add_delta(to: NestInfo, now: NestInfo, counted: NestInfo) -> None:
+    """Count in by how much `now` is more than what was counted of it; rctime only grows."""
     to.rbytes += now.rbytes - counted.rbytes
     to.rfiles += now.rfiles - counted.rfiles
     to.rsubdirs += now.rsubdirs - counted.rsubdirs
@@ -108,7 +109,7 @@ def inode_to_frag(inode: CInode, directory: CDir) -> bool:
     if _same(stored.rstat, stored.accounted_rstat):
         return False
     resync(directory)
-    _add_delta(directory.fnode.rstat, stored.rstat, stored.accounted_rstat)
+    add_delta(directory.fnode.rstat, stored.rstat, stored.accounted_rstat)
     copy_nest(stored.accounted_rstat, stored.rstat)
     return True
 
@@ -142,6 +143,6 @@ def frag_to_inode(directory: CDir, *, probe: bool = False) -> bool:
             dirstat.change_attr = now.change_attr
         copy_frag(counted, now)
     if sums_changed:
-        _add_delta(inode.rstat, fnode.rstat, fnode.accounted_rstat)
+        add_delta(inode.rstat, fnode.rstat, fnode.accounted_rstat)
         copy_nest(fnode.accounted_rstat, fnode.rstat)
     return entries_changed or sums_changed

@@ -10,27 +10,25 @@ Behaviour: ceph/ceph, src/mds/OpenFileTable.cc (Pacific)
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
-import trio
 from attrs import define
 
 from mdsdaemon.clients.objecter_errors import EBLOCKLISTED, RadosError
 from mdsdaemon.encoding import DecodeError
+from mdsdaemon.rank.cache.inode import DT_DIR
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.tables.openfiles_format import Anchor
 from mdsdaemon.rank.tables.openfiles_load import load_table
 from mdsdaemon.rank.tables.openfiles_save import TableWriter
 from mdsdaemon.rank.tables.saving import SaveQueue
-from mdsdaemon.rank.waiting import until_done
+from mdsdaemon.rank.waiting import side_by_side, until_done
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
     from mdsdaemon.rank.core import RankCore
 
-AT_ONCE = 64
-"""Inodes that are looked for at a time."""
-DT_DIR = 4
 
 
 @define(eq=False, slots=True)
@@ -208,12 +206,9 @@ class OpenFileTable:
         rank = self.rank
         for dirs, pool in ((True, rank.metadata_pool), (False, rank.default_data_pool)):
             inos = [a.ino for a in wanted if (a.d_type == DT_DIR) is dirs and not _is_base(a.ino)]
-            for at in range(0, len(inos), AT_ONCE):
-                async with trio.open_nursery() as nursery:
-                    for ino in inos[at : at + AT_ONCE]:
-                        nursery.start_soon(self._open, ino, pool)
+            await side_by_side(partial(self._open, pool), inos)
 
-    async def _open(self, ino: int, pool: int) -> None:
+    async def _open(self, pool: int, ino: int) -> None:
         try:
             await until_done(lambda: self.rank.store.need_inode(ino, pool))
         except FsError as exc:

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from mdsdaemon.clients.journaler import Journaler, JournalError, journal_layout
+from mdsdaemon.clients.journaler_pointer import PURGE_QUEUE_INO
 from mdsdaemon.clients.journaler_stream import Entry
 from mdsdaemon.clients.objecter_errors import EBLOCKLISTED, RadosError
 from mdsdaemon.encoding import DecodeError, decode, encode
-from mdsdaemon.rank.cache.inode import PURGE_QUEUE
 from mdsdaemon.rank.log.opening import MAGIC, journaler_options
 from mdsdaemon.rank.tables.purge_items import Execution, is_valid, operations, weight
 from mdsdaemon.types.features import FEATURES_PACIFIC
@@ -79,7 +79,7 @@ class PurgeQueue:
         journal = self.journaler = Journaler(
             objecter=rank.objecter,
             pool=rank.metadata_pool,
-            ino=PURGE_QUEUE + rank.whoami,
+            ino=PURGE_QUEUE_INO + rank.whoami,
             magic=MAGIC,
             host=rank.host,
             log=rank.log,

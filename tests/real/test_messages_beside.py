@@ -5,12 +5,18 @@ Errors, names, attributes and what operations give must be equal. Where the two 
 """
 
 import re
+from functools import partial
 from typing import Any
 
+import pytest
 import trio
-from tests.real.cluster import RealCluster
+from tests.real.cluster import Mds, RealCluster
+from tests.real.daemons import wait_for
 from tests.real.message_script import Step, differences, run
 from tests.real.mini_client import mini_client
+
+from mdsdaemon.messages.client_session import BLOCKLISTED, SESSION_BLOCKLISTED
+from mdsdaemon.types.client_ops import SessionOp
 
 MAY_DIFFER = {
     r"\.cap$": "what is left of a capability while a lock is taken, and when it is given back",
@@ -28,12 +34,17 @@ MAY_DIFFER = {
 """Parts of answers, as "step: field", and why they may differ."""
 
 
-async def answers(cluster: RealCluster, kind: str) -> list[tuple[Step, dict[str, Any]]]:
+def served(cluster: RealCluster, kind: str) -> Mds:
     # from this thread: a daemon dies with the thread that started it
     mds = cluster.start_mds(kind, "a")
     mds.wait_standby()
     cluster.new_fs()
     mds.wait_state("up:active", 30)
+    return mds
+
+
+async def answers(cluster: RealCluster, kind: str) -> list[tuple[Step, dict[str, Any]]]:
+    served(cluster, kind)
     cluster.mon("fs set", fs_name="cephfs", var="allow_new_snaps", val="true")
     async with mini_client(cluster) as client:
         return await run(client)
@@ -54,3 +65,21 @@ async def test_the_same_answers(osd_cluster: RealCluster) -> None:
         if not any(re.search(part, text.rpartition(": ")[0]) for part in MAY_DIFFER)
     ]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("kind", ["real", "ours"])
+async def test_who_is_blocklisted_is_told_so(osd_cluster: RealCluster, kind: str) -> None:
+    mds = served(osd_cluster, kind)
+
+    def fence(nonce: int) -> None:
+        osd_cluster.mon("osd blocklist", blocklistop="add", addr=f"127.0.0.1:0/{nonce}")
+        epoch = osd_cluster.mon("osd dump")["epoch"]
+        wait_for(lambda: mds.asok("status")["osdmap_epoch"] >= epoch, 30, "it knows of that")
+
+    async with mini_client(osd_cluster, open_session=False) as client:
+        (mine,) = client.messenger.my_addrs.addrs
+        await trio.to_thread.run_sync(partial(fence, mine.nonce))
+        refused = await client.open()
+        assert refused.op == SessionOp.REJECT
+        assert refused.metadata == {"error_string": BLOCKLISTED}
+        assert refused.flags == SESSION_BLOCKLISTED

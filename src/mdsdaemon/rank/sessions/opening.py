@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mdsdaemon.maps.mds_states import State
-from mdsdaemon.messages.client_session import BLOCKLISTED, MClientSession
+from mdsdaemon.messages.client_session import BLOCKLISTED, SESSION_BLOCKLISTED, MClientSession
 from mdsdaemon.rank.session import SessionState
 from mdsdaemon.types.client_ops import SessionOp
 from mdsdaemon.types.feature_bitset import FeatureBitset
@@ -40,7 +40,8 @@ def open_session(sessions: Sessions, session: Session, msg: MClientSession) -> N
     if not why:
         sessions.begin_open(session)
         return
-    reject = MClientSession(op=SessionOp.REJECT)
+    flags = SESSION_BLOCKLISTED if why == BLOCKLISTED else 0
+    reject = MClientSession(op=SessionOp.REJECT, flags=flags)
     if session.has_feature(MIMIC):
         reject.metadata["error_string"] = why
     session.send(reject)

@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-import trio
-
 from mdsdaemon.maps.mds_states import State
+from mdsdaemon.rank.waiting import side_by_side
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.mds_rank import MDSRank
@@ -20,20 +19,7 @@ if TYPE_CHECKING:
 
 async def together(*works: Callable[[], Awaitable[None]]) -> None:
     """Do these side by side; the first error ends the others and is raised as it is."""
-    errors: list[Exception] = []
-    async with trio.open_nursery() as nursery:
-
-        async def one(work: Callable[[], Awaitable[None]]) -> None:
-            try:
-                await work()
-            except Exception as e:
-                errors.append(e)
-                nursery.cancel_scope.cancel()
-
-        for work in works:
-            nursery.start_soon(one, work)
-    if errors:
-        raise errors[0]
+    await side_by_side(lambda work: work(), works, len(works))
 
 
 async def create(rank: MDSRank) -> None:

@@ -6,14 +6,13 @@ Behaviour: ceph/ceph, src/osdc/Filer.cc (probe, truncate) (Pacific)
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
-
-import trio
 
 from mdsdaemon.clients.journaler_extents import extents, object_name
 from mdsdaemon.clients.objecter_errors import RadosError
 from mdsdaemon.clients.objecter_ops import ObjectOperation
+from mdsdaemon.rank.waiting import side_by_side
 from mdsdaemon.types.layout import FileLayout
 from mdsdaemon.types.osd import NOSNAP
 from mdsdaemon.types.osd_op import Flag
@@ -80,7 +79,7 @@ async def probe(
             size = max(size, file_offset(layout, number, found.size - 1) + 1)
 
     for numbers in _batches(objects_below(layout, below), PROBES):
-        await _all(look, numbers)
+        await side_by_side(look, numbers)
     return size, mtime
 
 
@@ -128,8 +127,8 @@ async def truncate(
                 raise
 
     for numbers in _batches(count, at_once, start):
-        await _all(trim, numbers)
-    await _all(trim, cut)
+        await side_by_side(trim, numbers)
+    await side_by_side(trim, cut)
 
 
 def _batches(stop: int, at_once: int, start: int = 0) -> Iterator[range]:
@@ -138,24 +137,3 @@ def _batches(stop: int, at_once: int, start: int = 0) -> Iterator[range]:
         begin = max(start, stop - max(at_once, 1))
         yield range(begin, stop)
         stop = begin
-
-
-async def _all(work: Callable[[int], Awaitable[None]], numbers: Iterable[int]) -> None:
-    """Side by side; raises the first error alone."""
-    failed: list[RadosError] = []
-    try:
-        async with trio.open_nursery() as nursery:
-            for number in numbers:
-                nursery.start_soon(work, number)
-    except* RadosError as group:
-        failed += _leaves(group)
-    if failed:
-        raise failed[0]
-
-
-def _leaves(group: BaseExceptionGroup[RadosError]) -> Iterator[RadosError]:
-    for exc in group.exceptions:
-        if isinstance(exc, BaseExceptionGroup):
-            yield from _leaves(exc)
-        else:
-            yield exc

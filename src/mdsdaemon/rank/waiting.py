@@ -13,13 +13,16 @@ and no task exists for a request that has nothing to wait for.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 import trio
 
 T = TypeVar("T")
 Callback = Callable[[], None]
+
+AT_ONCE = 64
+"""What is looked for side by side, unless somebody says otherwise."""
 
 
 class MustWait(Exception):
@@ -150,3 +153,29 @@ async def until_done(work: Callable[[], T]) -> T:
             return work()
         except MustWait as wait:
             await wait.gate.wait()
+
+
+async def side_by_side(
+    work: Callable[[T], Awaitable[object]], items: Iterable[T], at_once: int = AT_ONCE
+) -> None:
+    """Do `work` for each, in order, so many at a time.
+
+    The first error ends the others and is raised as it is, not in a group.
+    """
+    left = list(items)
+    coming = iter(left)
+    errors: list[Exception] = []
+    async with trio.open_nursery() as nursery:
+
+        async def worker() -> None:
+            try:
+                for item in coming:
+                    await work(item)
+            except Exception as error:
+                errors.append(error)
+                nursery.cancel_scope.cancel()
+
+        for _ in left[:at_once]:
+            nursery.start_soon(worker)
+    if errors:
+        raise errors[0]

@@ -16,7 +16,7 @@ from mdsdaemon.maps.mds_states import State, state_name
 from mdsdaemon.messages.client_session import MClientSession
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.sessions import opening
-from mdsdaemon.rank.waiting import until_done
+from mdsdaemon.rank.waiting import side_by_side, until_done
 from mdsdaemon.types.caps import CapReconnect
 from mdsdaemon.types.client_ops import SessionOp
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.session import Session
     from mdsdaemon.rank.sessions.sessions import Sessions
 
-AT_ONCE = 64
-"""Inodes that are looked for at a time."""
 MAX_CLAIMS = 1 << 24
 """Claims of all clients together, of capabilities and realms; one who claims more is denied."""
 
@@ -249,25 +247,17 @@ class Reconnect:
         claims, self.claims = self.claims, {}
         self._num_claims = 0
         progress.total += len(claims)
-        for last in in_groups(claims):
-            async with trio.open_nursery() as nursery:
-                for ino in last:
-                    nursery.start_soon(self._rejoin_one, ino, claims[ino], progress)
-
-    async def _rejoin_one(self, ino: int, claims: list[Claim], progress: Any) -> None:
         rank = self.rank
-        try:
-            await until_done(lambda: rank.store.need_inode(ino))
-        except FsError as exc:
-            # a replayed request may make it; until then the locker keeps the claims
-            rank.log.info("a client claims inode %#x, which is not there: %s", ino, exc)
-        for claim in claims:
-            if rank.sessionmap.get_session(claim.session.client) is claim.session:
-                rank.locker.import_reconnect(claim.session, ino, claim.cap)
-        progress.done += 1
 
+        async def one(ino: int) -> None:
+            try:
+                await until_done(lambda: rank.store.need_inode(ino))
+            except FsError as exc:
+                # a replayed request may make it; until then the locker keeps the claims
+                rank.log.info("a client claims inode %#x, which is not there: %s", ino, exc)
+            for claim in claims[ino]:
+                if rank.sessionmap.get_session(claim.session.client) is claim.session:
+                    rank.locker.import_reconnect(claim.session, ino, claim.cap)
+            progress.done += 1
 
-def in_groups(claims: dict[int, list[Claim]]) -> list[list[int]]:
-    """The claimed numbers, in groups that are looked for side by side."""
-    inos = sorted(claims)
-    return [inos[at : at + AT_ONCE] for at in range(0, len(inos), AT_ONCE)]
+        await side_by_side(one, sorted(claims))

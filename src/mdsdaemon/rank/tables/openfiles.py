@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.core import RankCore
 
 
-
 @define(eq=False, slots=True)
 class Tracked:
     """An inode that the table has: how many reasons there are, and where it was written last."""

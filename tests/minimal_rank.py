@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from mdsdaemon.maps.mds_states import State, state_name, state_transition_valid
+from mdsdaemon.messages.client_session import MClientSession
 from mdsdaemon.messages.cmdparse import CmdMap
 from mdsdaemon.messages.formatter import Reply
-from mdsdaemon.messages.mds import MClientSession, SessionOp
 from mdsdaemon.rank.interface import Rank, RankServices
 from mdsdaemon.rank.session import Session
+from mdsdaemon.types.client_ops import SessionOp
 from mdsdaemon.types.entity import MDS, PeerName
 from mdsdaemon.types.health import HealthStatus, MDSHealthMetric, MDSHealthType
 

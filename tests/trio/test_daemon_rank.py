@@ -16,11 +16,12 @@ from mdsdaemon.daemon.outcome import DaemonAbort, End
 from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.maps.mds_states import State, state_name
 from mdsdaemon.messages.base import Message
+from mdsdaemon.messages.client_session import MClientSession
 from mdsdaemon.messages.cmdparse import CmdMap
 from mdsdaemon.messages.formatter import Reply
-from mdsdaemon.messages.mds import MClientSession, SessionOp
 from mdsdaemon.messages.pool import MRemoveSnaps
 from mdsdaemon.rank.interface import Rank, RankServices
+from mdsdaemon.types.client_ops import SessionOp
 from mdsdaemon.types.entity import CLIENT, MDS, PeerName
 
 Call = tuple[Any, ...]

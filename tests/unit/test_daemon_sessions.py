@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from tests.minimal_rank import SessionMap
 from mdsdaemon.cephx.plug import AuthCapsInfo, PeerIdentity
 from mdsdaemon.daemon import sessions
 from mdsdaemon.encoding import Str, encode
-from mdsdaemon.messages.mds import MClientSession
+from mdsdaemon.messages.client_session import CEPH_MSG_CLIENT_SESSION, MClientSession
 from mdsdaemon.rank.session import MAX_PREOPEN, Session, SessionState
 from mdsdaemon.types.entity import CLIENT, EntityAddrVec, EntityName, PeerName
 
@@ -169,3 +171,11 @@ def test_session_map_and_state_seq() -> None:
     one.set_state(SessionState.OPENING)
     one.set_state(SessionState.OPENING)
     assert one.state_seq == 1
+
+
+def test_a_daemon_without_a_rank_knows_what_clients_say_first() -> None:
+    code = (
+        "import mdsdaemon.daemon.mds_daemon; from mdsdaemon.messages.base import TYPES;"
+        f"assert {CEPH_MSG_CLIENT_SESSION} in TYPES"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

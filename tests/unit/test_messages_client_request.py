@@ -13,9 +13,7 @@ from mdsdaemon.messages.client_session import (
     SESSION_BLOCKLISTED,
     CapAuth,
     MClientSession,
-    SessionOp,
 )
-from mdsdaemon.messages.mds import MClientSession as ByItsOldPlace
 from mdsdaemon.types.caps import Release
 from mdsdaemon.types.client_args import (
     ARGS_OF,
@@ -41,6 +39,7 @@ from mdsdaemon.types.client_ops import (
     SETATTR_BTIME,
     SETATTR_MODE,
     MdsOp,
+    SessionOp,
 )
 from mdsdaemon.types.entity import CLIENT, PeerName
 from mdsdaemon.types.feature_bitset import CEPHFS_FEATURES_SUPPORTED
@@ -102,10 +101,6 @@ def test_sessions_of_newer_releases() -> None:
     assert encode(CapAuth, msg.cap_auths[0]) == auth
     with pytest.raises(DecodeError, match="needs version 8"):
         decode_message(22, 8, 8, front, b"", b"", FEATURES_PACIFIC)
-
-
-def test_the_old_place_of_the_class() -> None:
-    assert ByItsOldPlace is MClientSession
 
 
 # -- requests ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import mdsdaemon.messages.client_session  # noqa: F401 -- clients may speak before there is a rank
 from mdsdaemon.cephx.caps import CapsError, MDSAuthCaps
 from mdsdaemon.cephx.plug import AuthCapsInfo
 from mdsdaemon.rank.session import Session

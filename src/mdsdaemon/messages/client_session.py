@@ -18,15 +18,6 @@ BLOCKLISTED = "blocklisted (blacklisted)"
 SESSION_BLOCKLISTED = 1 << 0
 """In `flags` of a REJECT: because the client is blocklisted."""
 
-__all__ = [
-    "BLOCKLISTED",
-    "CEPH_MSG_CLIENT_SESSION",
-    "SESSION_BLOCKLISTED",
-    "CapAuth",
-    "MClientSession",
-    "SessionOp",
-]
-
 
 @wire(v=1, compat=1, keep_tail=True)
 class CapAuth:

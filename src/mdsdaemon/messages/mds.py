@@ -21,7 +21,6 @@ from mdsdaemon.encoding import (
 )
 from mdsdaemon.maps.compat_set import CompatSet
 from mdsdaemon.messages.base import Message, message
-from mdsdaemon.messages.client_session import CEPH_MSG_CLIENT_SESSION, MClientSession, SessionOp
 from mdsdaemon.types.health import MDSHealth
 
 CEPH_MSG_MDS_MAP = 21
@@ -32,21 +31,6 @@ MSG_MDS_BEACON = 100
 CEPH_MSG_PRIO_HIGH = 196
 
 _STATE_BOOT = -4
-
-__all__ = [
-    "CEPH_MSG_CLIENT_SESSION",
-    "CEPH_MSG_MDS_MAP",
-    "CEPH_MSG_PRIO_HIGH",
-    "MSG_COMMAND",
-    "MSG_COMMAND_REPLY",
-    "MSG_MDS_BEACON",
-    "MClientSession",
-    "MCommand",
-    "MCommandReply",
-    "MMDSBeacon",
-    "MMDSMap",
-    "SessionOp",
-]
 
 
 @message(MSG_MDS_BEACON, v=8, compat=6)

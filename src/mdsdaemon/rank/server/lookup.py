@@ -32,6 +32,7 @@ from mdsdaemon.types.osd import NOSNAP, SNAPDIR
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
+    from mdsdaemon.rank.core import RankCore
     from mdsdaemon.rank.server.request import MDRequest
     from mdsdaemon.rank.server.server import Server
 
@@ -171,17 +172,19 @@ def _inode_by_number(server: Server, ino: int) -> CInode:
 
 
 def _lookup_snap_ino(server: Server, req: MDRequest) -> None:
+    inode = _as_of(server.rank, req.msg.path.ino, req.msg.args)
+    req.snapid = req.msg.args.snapid
+    server.respond(req, inode=inode)
+
+
+def _as_of(rank: RankCore, ino: int, args: Any) -> CInode:
     """An inode as of a snapshot; `parent` and `hash` help to find what is in no cache."""
-    rank, args = server.rank, req.msg.args
-    ino, snapid = req.msg.path.ino, args.snapid
     if is_private(ino):
         raise FsError(errno.ESTALE)
-    find = rank.snaps.find_inode
+    find, snapid = rank.snaps.find_inode, args.snapid
     inode = find(ino, snapid)
     if inode is not None:
-        req.snapid = snapid
-        server.respond(req, inode=inode)
-        return
+        return inode
     head = rank.cache.inodes.get(ino)
     if head is not None and head.is_dir:
         raise FsError(errno.ESTALE)
@@ -193,14 +196,9 @@ def _lookup_snap_ino(server: Server, req: MDRequest) -> None:
         rank.store.need_complete(rank.cache.add_dir(diri, leaf))
         inode = find(ino, snapid)
         if inode is not None:
-            req.snapid = snapid
-            server.respond(req, inode=inode)
-            return
-        raise FsError(errno.ESTALE)
-    if head is None:
+            return inode
+    elif head is None:
         head = rank.store.need_inode(ino)
         if find(ino, snapid) is head:
-            req.snapid = snapid
-            server.respond(req, inode=head)
-            return
+            return head
     raise FsError(errno.ESTALE)

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 MAX_EARLY = 65536
 """Messages kept until the rank is active; a client that sends more is cut off."""
 
-_SERVING = (State.CLIENTREPLAY, State.ACTIVE, State.STOPPING)
-
 
 class CapFlush(MaxSize):
     """See the module.
@@ -68,7 +66,7 @@ class CapFlush(MaxSize):
         if session is None:
             return
         rank = self.rank
-        if rank.state not in _SERVING:
+        if not rank.is_serving():
             if msg.dirty and msg.tid and not session.have_completed_flush(msg.tid):
                 dirty = self.reconnect_dirty
                 if len(dirty) < MAX_EARLY:
@@ -329,7 +327,7 @@ class CapFlush(MaxSize):
     def handle_client_cap_release(self, msg: MClientCapRelease) -> None:
         """A client gives capabilities back altogether."""
         session = self.session_of(msg)
-        if self.rank.state not in _SERVING:
+        if not self.rank.is_serving():
             self._later(msg, lambda: self.handle_client_cap_release(msg))
             return
         if session is None:

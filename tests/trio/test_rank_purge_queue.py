@@ -15,7 +15,8 @@ from tests.unit.tables_kit import TablesKit, in_trio, tables_rank
 from mdsdaemon.clients.journaler_extents import extents
 from mdsdaemon.clients.objecter_ops import ObjectOperation
 from mdsdaemon.encoding import decode
-from mdsdaemon.rank.tables.purge_items import is_valid, num_objects, weight
+from mdsdaemon.rank.filer import objects_below
+from mdsdaemon.rank.tables.purge_items import is_valid, weight
 from mdsdaemon.types.frag import Frag, FragTree
 from mdsdaemon.types.journal_store import JournalHeader, PurgeAction, PurgeItem
 from mdsdaemon.types.layout import FileLayout
@@ -56,9 +57,9 @@ def test_the_number_of_objects_is_that_of_the_extents(shape: Any, size: int) -> 
     unit, count, per = shape
     layout = FileLayout(65536 * unit, count, 65536 * unit * per, 1)
     numbers = {extent.number for extent in extents(layout, 0, size)} if size else set()
-    assert num_objects(layout, size) == (max(numbers) + 1 if numbers else 0) or (
+    assert objects_below(layout, size) == (max(numbers) + 1 if numbers else 0) or (
         # a short last stripe leaves holes below, which count
-        set(range(num_objects(layout, size))) >= numbers
+        set(range(objects_below(layout, size))) >= numbers
     )
 
 

@@ -15,13 +15,13 @@ from mdsdaemon.clients.journaler_extents import extents, object_name
 from mdsdaemon.clients.objecter_errors import EBLOCKLISTED, RadosError
 from mdsdaemon.clients.objecter_ops import ObjectOperation, Result
 from mdsdaemon.rank.cache import fragtree
+from mdsdaemon.rank.filer import objects_below
 from mdsdaemon.types.frag import Frag
 from mdsdaemon.types.journal_store import PurgeAction, PurgeItem
 from mdsdaemon.types.snap import SnapContext
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.core import RankCore
-    from mdsdaemon.types.layout import FileLayout
 
 _ENOENT = 2
 
@@ -35,16 +35,6 @@ class ObjectWork:
     op: ObjectOperation
     namespace: str = ""
     snapc: SnapContext | None = None
-
-
-def num_objects(layout: FileLayout, size: int) -> int:
-    """How many objects `size` bytes of a file lie in."""
-    period = layout.period
-    rest = size % period
-    missing = 0
-    if 0 < rest < layout.stripe_count * layout.stripe_unit:
-        missing = layout.stripe_count - -(-rest // layout.stripe_unit)
-    return -(-size // period) * layout.stripe_count - missing
 
 
 def is_valid(item: PurgeItem) -> bool:
@@ -63,7 +53,7 @@ def weight(item: PurgeItem, at_once: int) -> int:
     if item.action == PurgeAction.PURGE_DIR:
         leaves = fragtree.get_leaves(item.fragtree)
         return 1 + (len(leaves) if len(leaves) > 1 else 0)
-    count = min(num_objects(item.layout, item.size) if item.size else 1, at_once)
+    count = min(objects_below(item.layout, item.size) if item.size else 1, at_once)
     if item.action != PurgeAction.TRUNCATE_FILE:
         count += len(item.old_pools)
     return count
@@ -89,7 +79,7 @@ def _purge_dir(item: PurgeItem, pool: int) -> Iterator[ObjectWork]:
 def _purge_file(item: PurgeItem) -> Iterator[ObjectWork]:
     layout, snapc = item.layout, item.snapc
     if item.size:
-        yield from _range(item, 0, num_objects(layout, item.size))
+        yield from _range(item, 0, objects_below(layout, item.size))
     head = object_name(item.ino, 0)
     if not item.size or layout.pool_ns:
         # the backtrace is kept outside of the namespace
@@ -100,7 +90,7 @@ def _purge_file(item: PurgeItem) -> Iterator[ObjectWork]:
 
 def _truncate(item: PurgeItem) -> Iterator[ObjectWork]:
     layout = item.layout
-    yield from _range(item, 1, num_objects(layout, item.size))
+    yield from _range(item, 1, objects_below(layout, item.size))
     for extent in extents(layout, 0, layout.object_size):
         op = ObjectOperation()
         whole = extent.offset == 0 and extent.length == layout.object_size

@@ -14,7 +14,8 @@ Another rank on the same objects is `make_rank(objects=kit.objecter)`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
@@ -238,42 +239,45 @@ class Kit:
                 assert opened, "it waits for a gate that nothing opens"
         raise AssertionError("it never ends")
 
+    @asynccontextmanager
+    async def tasks(self) -> AsyncIterator[None]:
+        """The rank's queue and tasks run, in a Trio test; outcomes come at their turn."""
+        async with trio.open_nursery() as nursery:
+            self.rank.nursery = nursery
+            for _, task in self.rank.spawned:
+                nursery.start_soon(task)
+            self.rank.spawned.clear()
+            wake = trio.Event()
+
+            async def tell() -> None:
+                nonlocal wake
+                while True:
+                    await wake.wait()
+                    wake = trio.Event()
+                    self.objecter.release()
+
+            self.objecter.wake = lambda: wake.set()
+            nursery.start_soon(tell)
+            nursery.start_soon(self.rank.queue.run)
+            try:
+                yield
+            finally:
+                self.objecter.wake = lambda: None
+                self.rank.nursery = None
+                nursery.cancel_scope.cancel()
+
     def trio(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run a coroutine to its end with the rank's queue and tasks, on virtual time."""
-
         outcomes: list[T] = []
         errors: list[Exception] = []
 
         async def main() -> None:
-            async with trio.open_nursery() as nursery:
-                self.rank.nursery = nursery
-                for _, task in self.rank.spawned:
-                    nursery.start_soon(task)
-                self.rank.spawned.clear()
-                wake = trio.Event()
-
-                def rouse() -> None:
-                    wake.set()
-
-                async def tell() -> None:
-                    nonlocal wake
-                    while True:
-                        await wake.wait()
-                        wake = trio.Event()
-                        self.objecter.release()
-
-                self.objecter.wake = rouse
-                nursery.start_soon(tell)
-                nursery.start_soon(self.rank.queue.run)
+            async with self.tasks():
                 try:
                     with trio.fail_after(600):
                         outcomes.append(await work())
                 except Exception as exc:
                     errors.append(exc)
-                finally:
-                    self.objecter.wake = lambda: None
-                    self.rank.nursery = None
-                    nursery.cancel_scope.cancel()
 
         trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
         if errors:

@@ -263,24 +263,5 @@ def tables_kit(kit: Kit | None = None, **options: Any) -> TablesKit:
 async def tables_rank(kit: Kit | None = None, **options: str) -> AsyncIterator[TablesKit]:
     """A rank with its tables whose tasks run, in a Trio test."""
     made = tables_kit(kit, **options)
-    rank = made.kit.rank
-    async with trio.open_nursery() as nursery:
-        rank.nursery = nursery
-        wake = trio.Event()
-
-        async def outcomes() -> None:
-            nonlocal wake
-            while True:
-                await wake.wait()
-                wake = trio.Event()
-                made.objecter.release()
-
-        made.objecter.wake = lambda: wake.set()
-        nursery.start_soon(outcomes)
-        nursery.start_soon(rank.queue.run)
-        try:
-            yield made
-        finally:
-            made.objecter.wake = lambda: None
-            rank.nursery = None
-            nursery.cancel_scope.cancel()
+    async with made.kit.tasks():
+        yield made

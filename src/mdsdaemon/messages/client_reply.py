@@ -9,6 +9,7 @@ handle_client_readdir, handle_client_lssnap, handle_client_openc), src/include/c
 """
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import attrs
 
@@ -18,6 +19,7 @@ from mdsdaemon.encoding import (
     U32,
     U64,
     Blob,
+    Codec,
     DecodeError,
     Str,
     Tail,
@@ -32,6 +34,8 @@ from mdsdaemon.types.client_ops import MDS_OP_WRITE
 from mdsdaemon.types.client_stat import DirStat, InodeStat, LeaseStat, ReplyEncoding
 from mdsdaemon.types.interval_set import Intervals, IntervalSet
 from mdsdaemon.types.snap import SnapRealmInfo
+
+T = TypeVar("T")
 
 CEPH_MSG_CLIENT_REPLY = 26
 
@@ -114,25 +118,19 @@ class _Reader:
         self.at = 0
         self.what = what
 
-    def _get(self, codec: object) -> object:
-        decoder = codec.decoder()  # type: ignore[attr-defined]
-        value, self.at = decoder(self.data, self.at, len(self.data), self.how.features)
+    def _get(self, codec: Codec[T]) -> T:
+        value: T
+        value, self.at = codec.decoder()(self.data, self.at, len(self.data), self.how.features)
         return value
 
     def inode(self) -> InodeStat:
-        value = self._get(self.how.inode_codec)
-        assert isinstance(value, InodeStat)
-        return value
+        return self._get(self.how.inode_codec)
 
     def dir(self) -> DirStat:
-        value = self._get(self.how.dir_codec)
-        assert isinstance(value, DirStat)
-        return value
+        return self._get(self.how.dir_codec)
 
     def lease(self) -> LeaseStat:
-        value = self._get(self.how.lease_codec)
-        assert isinstance(value, LeaseStat)
-        return value
+        return self._get(self.how.lease_codec)
 
     def raw(self, size: int) -> bytes:
         end = self.at + size

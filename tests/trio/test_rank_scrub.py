@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+import trio
 from tests.trio.rank_cluster import ask, make, pool_objects, rank_of, serving, until
 from trio.testing import MockClock
 
@@ -113,6 +114,35 @@ async def test_sums(autojump_clock: MockClock) -> None:
         counted = rank.counters.cache
         assert counted.get("ireq_fragstats") >= 1
         assert counted.get("ireq_inodestats") >= 1
+
+
+async def test_what_is_checked_is_not_split(autojump_clock: MockClock) -> None:
+    async with serving() as (_, mds):
+        rank = rank_of(mds)
+        for number in range(10):
+            await make(rank, f"f{number}", FILE)
+        root = rank.cache.root
+        assert root is not None
+        (whole,) = root.dirs
+        go, stack = trio.Event(), rank.scrubstack
+        validate = stack._validator.validate
+
+        async def slowly(*args: Any) -> Any:
+            await go.wait()
+            return await validate(*args)
+
+        stack._validator.validate = slowly  # type: ignore[assignment, method-assign]
+        await ask(mds, "scrub start", path="/", scrubops=["recursive", "repair"])
+        await trio.sleep(1)
+        split = {"path": "/", "frag": "0/0", "bits": 1}
+        await ask(mds, "dirfrag split", **split)
+        await trio.sleep(10)
+        assert [*root.dirs] == [whole]
+        go.set()
+        await until(lambda: stack.is_idle())
+        await ask(mds, "dirfrag split", **split)
+        await until(lambda: len(root.dirs) == 2)
+        assert await scrubbed(mds) == []
 
 
 async def test_a_rank_that_is_read_only_mends_nothing(autojump_clock: MockClock) -> None:

@@ -28,6 +28,7 @@ from mdsdaemon.rank.cache.nests import carry_up_all
 from mdsdaemon.rank.commands.table import RankCommands
 from mdsdaemon.rank.core import RankCore
 from mdsdaemon.rank.dispatch import RankDispatch
+from mdsdaemon.rank.errors import FsError
 from mdsdaemon.rank.fate import RankFate
 from mdsdaemon.rank.interface import Rank, RankServices
 from mdsdaemon.rank.options import TRACKED
@@ -119,7 +120,7 @@ class MDSRank(RankFate, Rank, RankCore):
     def spawn(self, work: Callable[[], Awaitable[None]], name: str) -> None:
         """Start a task in the rank's nursery; what it raises ends the daemon.
 
-        A request to RADOS that fails because we are fenced, or because the rank ends, is no bug.
+        What fails because we are fenced, or because the rank ends, damaged perhaps, is no bug.
         """
         if self._nursery is None:
             self._backlog.append((work, name))
@@ -131,8 +132,8 @@ class MDSRank(RankFate, Rank, RankCore):
             await work()
         except DaemonFault:
             raise
-        except OSError as e:
-            if not self.is_end_of_rank(e):
+        except (OSError, FsError) as e:
+            if not self.leaving and not (isinstance(e, OSError) and self.is_end_of_rank(e)):
                 raise DaemonFault(f"{name}: {e}") from e
         except Exception as e:
             raise DaemonFault(f"{name}: {type(e).__name__}: {e}") from e
@@ -184,7 +185,9 @@ class MDSRank(RankFate, Rank, RankCore):
             self.services.mgrc.service_daemon_update_task_status(status)
 
     async def shutdown(self) -> None:
-        """Stop without losing what is acknowledged: the journal's last entries get written."""
+        """Begin nothing more. What clients were told is safe is on disk; they ask again for the
+        rest.
+        """
         self.leaving = True
         self.log.info("shutdown: shutting down rank %d", self.whoami)
         if self.work is not None:

@@ -51,7 +51,7 @@ class CDir:
         damaged: it could not be read; operations on it are EIO.
         summed: when its sums were last counted in its directory; nanoseconds since the epoch.
         pos, pos_client: see `CInode`.
-        pins: reasons to keep it in the cache beyond those that can be seen.
+        pins: reasons to keep it in the cache, and in one piece, beyond those that can be seen.
     """
 
     inode: CInode
@@ -79,7 +79,6 @@ class CDir:
     summed: int = 0
     pos: int = 0
     pos_client: int = 0
-    last_journaled: int = 0
     pins: int = 0
 
     @property

@@ -226,8 +226,8 @@ class Fragmenter:
                     return not self.rank.read_only
 
     def _complete(self, inode: CInode, leaves: list[Frag]) -> list[CDir]:
-        """The fragments, complete; none: the directory has changed its shape or is gone, or it has
-        dentries that cannot be read, which would go with the old objects.
+        """The fragments, complete; none: the directory has changed its shape or is gone, it is
+        being scrubbed, or it has dentries that cannot be read: they would go with the old objects.
         """
         cache = self.rank.cache
         if cache.get_inode(inode.ino) is not inode or inode.is_stray:
@@ -238,7 +238,8 @@ class Fragmenter:
         for directory in dirs:
             self.rank.store.need_complete(directory)
         damage = self.rank.damage
-        return [] if any(damage.any_dentry(inode.ino, leaf) for leaf in leaves) else dirs
+        held = any(one.pins or damage.any_dentry(inode.ino, one.frag) for one in dirs)
+        return [] if held else dirs
 
     async def _hash_names(self, dirs: list[CDir]) -> None:
         """Others have their turn between: what follows at once need not do it."""

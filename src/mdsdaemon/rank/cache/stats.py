@@ -117,7 +117,7 @@ def inode_to_frag(inode: CInode, directory: CDir) -> bool:
 def frag_to_inode(directory: CDir, *, probe: bool = False) -> bool:
     """Count what changed of the fragment's sums in its directory; whether there is anything.
 
-    With `probe` nothing is changed.
+    With `probe` nothing is counted.
     """
     fnode, inode = directory.fnode, directory.inode.inode
     if (

@@ -169,13 +169,19 @@ class ScrubStack:
 
     async def _scrub_inode(self, inode: CInode, header: ScrubHeader) -> None:
         rank = self._rank
+        dirs: list[CDir] = []
         if inode.is_dir:
-            for leaf in get_leaves(inode.dirfragtree):
-                directory = rank.cache.add_dir(inode, leaf)
-                if not await self._fetched(directory):
-                    continue
-                self._push(directory, header)
-        result = await self._validator.validate(inode, header)
+            dirs = [rank.cache.add_dir(inode, leaf) for leaf in get_leaves(inode.dirfragtree)]
+        for directory in dirs:
+            directory.pins += 1  # nor is it split meanwhile
+        try:
+            for directory in dirs:
+                if await self._fetched(directory):
+                    self._push(directory, header)
+            result = await self._validator.validate(inode, header)
+        finally:
+            for directory in dirs:
+                directory.pins -= 1
         self._judge(inode, header, result)
         inode.inode.last_scrub_version = inode.inode.version
         inode.inode.last_scrub_stamp = rank.now()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
@@ -9,6 +11,8 @@ from tests.unit.rank_kit import DATA_POOL, METADATA_POOL, OTHER_POOL, make_rank
 from tests.unit.tables_kit import TablesKit, in_trio, tables_rank
 
 from mdsdaemon.clients.objecter_ops import ObjectOperation
+from mdsdaemon.rank.cache.dir import CDir
+from mdsdaemon.rank.cache.dentry import CDentry
 from mdsdaemon.rank.cache.inode import CInode
 from mdsdaemon.rank.mutation import Mutation
 from mdsdaemon.rank.waiting import until_done
@@ -68,6 +72,34 @@ def unlink(kit: TablesKit, inode: CInode, *, nlink: int = 0) -> None:
     mut.submit()
     rank.strays.eval_stray(inode)
     rank.end_of_dispatch()
+
+
+def unlinked_but_for_a_link(kit: TablesKit, *, known: bool) -> tuple[CInode, CDentry]:
+    """A file whose own name goes, and its hard link; `known`: that has found it already."""
+    rank = kit.rank
+    inode = make(kit, "a", size=MB)
+    mut = Mutation(rank, "link_local", stamp=rank.now())
+    dn: CDentry = rank.cache.add_dentry(rank.store.dir_for(kit.kit.root, "b"), "b")
+    mut.link_remote(dn, inode.ino, inode.d_type, inode if known else None)
+    mut.inode(inode).nlink = 2
+    mut.submit()
+    unlink(kit, inode, nlink=1)
+    return inode, dn
+
+
+@asynccontextmanager
+async def successor(kit: TablesKit) -> AsyncIterator[TablesKit]:
+    """All directories are stored; another rank finds them."""
+    store = kit.rank.store
+    for segment in list(kit.mdlog.segments.values()):
+        for directory in list(segment.dirty_dirs):
+            await store.commit_dir(directory)
+        for inode in list(segment.dirty_bases):
+            await store.commit_base(inode)
+    async with tables_rank(make_rank(objects=kit.objecter, root=False)) as other:
+        await other.rank.store.load_base()
+        await other.rank.purge_queue.open()
+        yield other
 
 
 def data(kit: TablesKit) -> list[str]:
@@ -177,6 +209,30 @@ async def test_what_is_busy_is_delayed() -> None:
 
 
 @in_trio
+async def test_all_are_looked_at_again_once_however_many_snapshots_go() -> None:
+    async with tables_rank() as kit:
+        await ready(kit)
+        store, looked = kit.rank.store, list[int]()
+        all_dirs = store.all_dirs
+
+        def counted(inode: CInode) -> list[CDir]:
+            if not looked:
+                kit.rank.strays.look_again()  # while it looks
+            looked.append(inode.ino)
+            found: list[CDir] = all_dirs(inode)
+            return found
+
+        store.all_dirs = counted
+        for _ in range(5):
+            kit.rank.strays.look_again()
+        await kit.settle()
+        assert len(looked) == 2 * 10
+        kit.rank.strays.look_again()
+        await kit.settle()
+        assert len(looked) == 3 * 10
+
+
+@in_trio
 async def test_an_unlinked_directory() -> None:
     async with tables_rank() as kit:
         await ready(kit)
@@ -197,13 +253,7 @@ async def test_a_hard_link_takes_its_inode_in() -> None:
     async with tables_rank() as kit:
         await ready(kit)
         rank = kit.rank
-        inode = make(kit, "a", size=MB)
-        mut = Mutation(rank, "link_local", stamp=rank.now())
-        dn = rank.cache.add_dentry(rank.store.dir_for(kit.kit.root, "b"), "b")
-        mut.link_remote(dn, inode.ino, inode.d_type, inode)
-        mut.inode(inode).nlink = 2
-        mut.submit()
-        unlink(kit, inode, nlink=1)
+        inode, dn = unlinked_but_for_a_link(kit, known=True)
         assert dn.inode is inode
         assert inode.parent is dn
         assert not inode.remote_parents
@@ -222,13 +272,7 @@ async def test_a_link_that_is_met_later_takes_it_in() -> None:
     async with tables_rank() as kit:
         await ready(kit)
         rank = kit.rank
-        inode = make(kit, "a", size=MB)
-        mut = Mutation(rank, "link_local", stamp=rank.now())
-        dn = rank.cache.add_dentry(rank.store.dir_for(kit.kit.root, "b"), "b")
-        mut.link_remote(dn, inode.ino, inode.d_type, None)
-        mut.inode(inode).nlink = 2
-        mut.submit()
-        unlink(kit, inode, nlink=1)
+        inode, dn = unlinked_but_for_a_link(kit, known=False)
         assert rank.strays.num_strays == 1
         rank.cache.found_remote(dn, inode)
         rank.strays.eval_remote(dn)
@@ -245,15 +289,7 @@ async def test_strays_of_a_predecessor_are_found() -> None:
         unlink(kit, kept, nlink=1)
         unlink(kit, lost)
         await kit.settle()
-        store = kit.rank.store
-        for segment in list(kit.mdlog.segments.values()):
-            for directory in list(segment.dirty_dirs):
-                await store.commit_dir(directory)
-            for inode in list(segment.dirty_bases):
-                await store.commit_base(inode)
-        async with tables_rank(make_rank(objects=kit.objecter, root=False)) as other:
-            await other.rank.store.load_base()
-            await other.rank.purge_queue.open()
+        async with successor(kit) as other:
             await other.rank.strays.populate_mydir()
             with trio.fail_after(100):
                 while other.rank.strays.num_strays > 1:  # noqa: ASYNC110
@@ -325,15 +361,7 @@ async def test_strays_are_spread_over_ten_directories() -> None:
 async def test_requests_wait_until_the_directories_are_open() -> None:
     async with tables_rank() as kit:
         await ready(kit)
-        store = kit.rank.store
-        for segment in list(kit.mdlog.segments.values()):
-            for directory in list(segment.dirty_dirs):
-                await store.commit_dir(directory)
-            for inode in list(segment.dirty_bases):
-                await store.commit_base(inode)
-        async with tables_rank(make_rank(objects=kit.objecter, root=False)) as other:
-            await other.rank.store.load_base()
-            await other.rank.purge_queue.open()
+        async with successor(kit) as other:
             found: list[int] = []
             other.rank.queue.attempt(lambda: found.append(other.rank.strays.stray_dir_inode().ino))
             await other.settle()

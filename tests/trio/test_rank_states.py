@@ -116,6 +116,18 @@ async def test_a_lost_table_is_damage(autojump_clock: MockClock) -> None:
         assert (await fs_map(cluster))["damaged"] == [0]
 
 
+async def test_strays_that_cannot_be_read_any_more_are_damage(autojump_clock: MockClock) -> None:
+    async with serving() as (cluster, mds):
+        rank = rank_of(mds)
+        await ask(mds, "flush journal")
+        remove_object(cluster, "603.00000000")
+        (directory,) = rank.cache.inodes[0x603].dirs.values()
+        directory.complete = False  # it was trimmed
+        rank.strays.look_again()
+        await until(lambda: mds.lives == 2)
+        assert (await fs_map(cluster))["damaged"] == [0]
+
+
 async def test_out_of_touch_with_the_monitors(autojump_clock: MockClock) -> None:
     """No upkeep, no messages; who was replaced meanwhile begins anew and changes nothing."""
     network = MemoryNetwork(seed=3)

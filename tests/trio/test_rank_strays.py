@@ -11,8 +11,8 @@ from tests.unit.rank_kit import DATA_POOL, METADATA_POOL, OTHER_POOL, make_rank
 from tests.unit.tables_kit import TablesKit, in_trio, tables_rank
 
 from mdsdaemon.clients.objecter_ops import ObjectOperation
-from mdsdaemon.rank.cache.dir import CDir
 from mdsdaemon.rank.cache.dentry import CDentry
+from mdsdaemon.rank.cache.dir import CDir
 from mdsdaemon.rank.cache.inode import CInode
 from mdsdaemon.rank.mutation import Mutation
 from mdsdaemon.rank.waiting import until_done

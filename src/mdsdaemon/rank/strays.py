@@ -52,6 +52,7 @@ class StrayManager:
         self._evaluating: set[CInode] = set()
         self._soon: list[CInode] = []
         self._is_delayed = False
+        self._looking = self._look_due = False
         self._opened = rank.queue.gate()
 
     # -- the directories ---------------------------------------------------------------------
@@ -104,8 +105,7 @@ class StrayManager:
             for segment in list(rank.mdlog.segments.values()):
                 if segment.purging:
                     purge_numbers(rank, segment.purging, segment)
-        for inode in self._stray_dirs():
-            await self._scan(inode)
+        await self._scan_all()
 
     async def _scan(self, inode: CInode) -> None:
         store = self.rank.store
@@ -176,8 +176,16 @@ class StrayManager:
 
     def look_again(self) -> None:
         """A snapshot is gone: strays that only it has seen may go."""
-        if self.started:
-            self.rank.spawn(self._scan_all, "look at strays")
+        self._look_due = True
+        if self.started and not self._looking:
+            self._looking = True
+            self.rank.spawn(self._look, "look at strays")
+
+    async def _look(self) -> None:
+        while self._look_due:
+            self._look_due = False
+            await self._scan_all()
+        self._looking = False
 
     async def _scan_all(self) -> None:
         for inode in self._stray_dirs():
@@ -223,7 +231,7 @@ class StrayManager:
 
     def _is_busy(self, inode: CInode, dn: CDentry) -> bool:
         """Whether something is under way that needs the inode for a while."""
-        if inode.pins or dn.pins or (inode.extra and "recovery" in inode.extra):
+        if inode.pins or dn.pins:
             return True
         if inode.locks is not None or dn.lock is not None:
             return True

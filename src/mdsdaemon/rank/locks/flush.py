@@ -6,6 +6,7 @@ process_request_cap_release, handle_client_cap_release, remove_client_cap) (Paci
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -373,6 +374,7 @@ class CapFlush(MaxSize):
         if inode.caps is None and inode.is_stray:
             self.rank.strays.eval_stray(inode)
 
+    @abstractmethod
     def drop_file_locks(self, inode: CInode, client: int) -> None:
         """The client has the file no more: advisory locks neither."""
 

@@ -6,6 +6,7 @@ Behaviour: ceph/ceph, src/mds/Locker.cc (eval, issue_caps, issue_new_caps), src/
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from mdsdaemon.rank.locks import lock_states as st
@@ -45,7 +46,7 @@ NO_CAP = ReplyCap(flags=CAP_FLAG_AUTH)
 _OPEN = CAP_ANY_WR | CAP_FILE_RD | CAP_FILE_WR
 
 
-class CapIssuer(CapState):
+class CapIssuer(CapState, ABC):
     """See the module."""
 
     def __init__(self, rank: RankCore) -> None:
@@ -191,6 +192,7 @@ class CapIssuer(CapState):
         # not from inside of an evaluation: it takes the capabilities away
         self.rank.queue.push(lambda: evictor.start(session, blocklist))
 
+    @abstractmethod
     def _settled(self, inode: CInode, locks: InodeLocks) -> None:
         """The locks of an inode have been evaluated: what waited for that can be done."""
 

@@ -63,7 +63,7 @@ class CapFlush(MaxSize):
 
     def handle_client_caps(self, msg: MClientCaps) -> None:
         """A client confirms, asks, gives back, writes back."""
-        session = self.session_of(msg)
+        session = self.rank.sessions.usable_session_of(msg)
         if session is None:
             return
         rank = self.rank
@@ -327,7 +327,7 @@ class CapFlush(MaxSize):
 
     def handle_client_cap_release(self, msg: MClientCapRelease) -> None:
         """A client gives capabilities back altogether."""
-        session = self.session_of(msg)
+        session = self.rank.sessions.usable_session_of(msg)
         if not self.rank.is_serving():
             self._later(msg, lambda: self.handle_client_cap_release(msg))
             return

@@ -144,7 +144,7 @@ class Leases(CapIssuer):
 
     def handle_client_lease(self, msg: MClientLease) -> None:
         """A client gives a lease back, or wants it for longer."""
-        session = self.session_of(msg)
+        session = self.rank.sessions.usable_session_of(msg)
         if session is None:
             return
         inode = self.rank.cache.get_inode(msg.ino, msg.last)
@@ -192,10 +192,3 @@ class Leases(CapIssuer):
             if lease.expires > now:
                 return
             self.drop_lease(lease)
-
-    def session_of(self, msg: Any) -> Session | None:
-        """The session of the client that sent the message; None: it has none that counts."""
-        session: Session | None = self.rank.sessions.session_of(msg)
-        if session is None or session.is_closed() or session.is_closing() or session.is_killing():
-            return None
-        return session

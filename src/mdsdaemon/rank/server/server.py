@@ -110,8 +110,8 @@ class Server:
         rank = self.rank
         self._requests.inc()
         self._received.inc()
-        session = rank.sessions.session_of(msg)
-        if session is None or session.is_closed() or session.is_closing() or session.is_killing():
+        session = rank.sessions.usable_session_of(msg)
+        if session is None:
             rank.log.info("no open session for %s, dropping", msg)
             return
         if (session.name.num, msg.tid) in self._active:

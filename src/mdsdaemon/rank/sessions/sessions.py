@@ -103,6 +103,13 @@ class Sessions:
         session.rank = self.rank
         return session
 
+    def usable_session_of(self, msg: Message) -> Session | None:
+        """Whose message it is, if the client has a session that has not begun to end."""
+        session = self.session_of(msg)
+        if session is None or session.is_closed() or session.is_closing() or session.is_killing():
+            return None
+        return session
+
     # -- what may be told --------------------------------------------------------------------
 
     def must_follow(self, client: int, *things: Any) -> int:

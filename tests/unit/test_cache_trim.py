@@ -140,11 +140,11 @@ def test_null_dentries_go_and_completeness_stays() -> None:
     directory = next(iter(tree.find("/d").dirs.values()))
     null = tree.rank.cache.add_dentry(directory, "nothing")
     null.touched = False
-    assert tree.rank.store.trimmer.expire(null)
+    assert tree.rank.store.trimmer.expire(null, set())
     assert directory.complete
     link = tree.lookup(tree.kit.root, "hard")
     assert link.remote_inode is not None
-    assert tree.rank.store.trimmer.expire(link)
+    assert tree.rank.store.trimmer.expire(link, set())
     assert tree.find("/d/f00").remote_parents == set()
     assert not link.dir.complete
 

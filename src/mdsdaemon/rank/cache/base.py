@@ -17,6 +17,7 @@ from mdsdaemon.rank.cache.fetch import MISSING
 from mdsdaemon.rank.cache.inode import MDSDIR, NUM_STRAY, ROOT, STRAY, CInode
 from mdsdaemon.rank.cache.stats import add_nest, copy_frag, copy_nest
 from mdsdaemon.rank.errors import FsError
+from mdsdaemon.rank.log.opening import MAGIC
 from mdsdaemon.rank.mutation import Mutation
 from mdsdaemon.rank.waiting import until_done
 from mdsdaemon.types.features import FEATURES_PACIFIC
@@ -27,7 +28,6 @@ from mdsdaemon.types.snap import SnapRealm
 if TYPE_CHECKING:
     from mdsdaemon.rank.core import RankCore
 
-MAGIC = "ceph fs volume v011"
 NO_TRUNCATE = 2**64 - 1
 
 

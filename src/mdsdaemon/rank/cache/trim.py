@@ -135,8 +135,12 @@ class Trimmer:
 
     # -- one dentry --------------------------------------------------------------------------
 
-    def expire(self, dn: CDentry, held: set[CInode] = frozenset()) -> bool:  # type: ignore[assignment]
-        """Take a dentry out with its inode, if nothing holds it; whether it went."""
+    def expire(self, dn: CDentry, held: set[CInode]) -> bool:
+        """Take a dentry out with its inode, if nothing holds it; whether it went.
+
+        Args:
+            held: inodes that have to stay.
+        """
         directory, cache = dn.dir, self.rank.cache
         if dn.pins or dn.leases or dn.lock is not None or directory.loads:
             return False

@@ -25,7 +25,7 @@ from mdsdaemon.rank.cache.inode import MDSDIR, ROOT
 from mdsdaemon.rank.log.counters import LogCounters
 from mdsdaemon.rank.log.events import encode_event
 from mdsdaemon.rank.log.expire import Expiry
-from mdsdaemon.rank.log.opening import MAGIC, journaler_options, open_journal
+from mdsdaemon.rank.log.opening import make_journaler, open_journal
 from mdsdaemon.rank.log.replay import Replay
 from mdsdaemon.rank.log.segment import LogSegment
 from mdsdaemon.types.journal import ESubtreeMap
@@ -100,7 +100,7 @@ class MDLog:
         rank = self.rank
         pool = rank.metadata_pool
         ino = LOG_INO + rank.whoami
-        journal = self._attach(self._make(ino))
+        journal = self._attach(make_journaler(rank, ino))
         journal.create(journal_layout(pool), stream_format=1)
         self.safe_pos = journal.safe_pos
         await journal.write_head()
@@ -116,20 +116,8 @@ class MDLog:
         Raises:
             JournalError, RadosError: see `opening.open_journal`.
         """
-        self._attach(await open_journal(self.rank, self._make, follow=follow))
+        self._attach(await open_journal(self.rank, follow=follow))
         self.safe_pos = self._open.safe_pos
-
-    def _make(self, ino: int) -> Journaler:
-        rank = self.rank
-        return Journaler(
-            objecter=rank.objecter,
-            pool=rank.metadata_pool,
-            ino=ino,
-            magic=MAGIC,
-            host=rank.host,
-            log=self.log,
-            options=journaler_options(rank.config),
-        )
 
     def _attach(self, journal: Journaler) -> Journaler:
         self.journaler = journal

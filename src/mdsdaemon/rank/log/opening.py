@@ -6,7 +6,6 @@ Behaviour: ceph/ceph, src/mds/MDLog.cc (_recovery_thread) (Pacific)
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mdsdaemon.clients.journaler import Journaler, JournalerOptions, JournalError
@@ -14,25 +13,29 @@ from mdsdaemon.clients.journaler_pointer import LOG_INO, load_pointer, save_poin
 from mdsdaemon.types.journal_store import JournalPointer
 
 if TYPE_CHECKING:
-    from mdsdaemon.config import Config
     from mdsdaemon.rank.core import RankCore
 
 MAGIC = "ceph fs volume v011"
 """CEPH_FS_ONDISK_MAGIC."""
 
 
-def journaler_options(config: Config) -> JournalerOptions:
-    """As the daemon's configuration has them."""
-    return JournalerOptions.from_config(config)
+def make_journaler(rank: RankCore, ino: int) -> Journaler:
+    """A journaler for an inode in the metadata pool, as the configuration has it."""
+    return Journaler(
+        objecter=rank.objecter,
+        pool=rank.metadata_pool,
+        ino=ino,
+        magic=MAGIC,
+        host=rank.host,
+        log=rank.log,
+        options=JournalerOptions.from_config(rank.config),
+    )
 
 
-async def open_journal(
-    rank: RankCore, make: Callable[[int], Journaler], *, follow: bool
-) -> Journaler:
+async def open_journal(rank: RankCore, *, follow: bool) -> Journaler:
     """Recover the journal that the pointer names. A missing pointer is written anew.
 
     Args:
-        make: a journaler for an inode.
         follow: another daemon writes the journal: change nothing.
 
     Raises:
@@ -52,8 +55,8 @@ async def open_journal(
         if follow:
             why = "it is being rewritten, and cannot be followed before that is done"
             raise JournalError(errno.EAGAIN, f"journal {pointer.front:#x}", why)
-        await _erase_back(rank, make(pointer.back), pointer)
-    journal = make(pointer.front)
+        await _erase_back(rank, make_journaler(rank, pointer.back), pointer)
+    journal = make_journaler(rank, pointer.front)
     await journal.recover()
     rank.log.info(
         "journal %#x: format %d, from %d to %d",

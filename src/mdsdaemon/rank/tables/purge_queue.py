@@ -24,7 +24,7 @@ from mdsdaemon.clients.journaler_pointer import PURGE_QUEUE_INO
 from mdsdaemon.clients.journaler_stream import Entry
 from mdsdaemon.clients.objecter_errors import EBLOCKLISTED, RadosError
 from mdsdaemon.encoding import DecodeError, decode, encode
-from mdsdaemon.rank.log.opening import MAGIC, journaler_options
+from mdsdaemon.rank.log.opening import make_journaler
 from mdsdaemon.rank.tables.purge_items import Execution, is_valid, operations, weight
 from mdsdaemon.types.features import FEATURES_PACIFIC
 from mdsdaemon.types.journal_store import PurgeItem
@@ -75,16 +75,8 @@ class PurgeQueue:
     # -- making and opening ------------------------------------------------------------------
 
     def _make(self) -> Journaler:
-        rank = self.rank
-        journal = self.journaler = Journaler(
-            objecter=rank.objecter,
-            pool=rank.metadata_pool,
-            ino=PURGE_QUEUE_INO + rank.whoami,
-            magic=MAGIC,
-            host=rank.host,
-            log=rank.log,
-            options=journaler_options(rank.config),
-        )
+        ino = PURGE_QUEUE_INO + self.rank.whoami
+        journal = self.journaler = make_journaler(self.rank, ino)
         journal.on_safe = self._on_safe
         journal.on_error = self._failed
         return journal

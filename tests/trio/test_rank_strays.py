@@ -327,7 +327,7 @@ async def test_purges_that_a_predecessor_had_begun() -> None:
         numbers = kit.rank.inotable.free.take(5)
         (first,) = numbers
         kit.objecter.do(DATA_POOL, f"{first:x}.00000000", ObjectOperation().create())
-        kit.mdlog.segment.purging.update(range(first, first + 5))
+        kit.mdlog.segment.purging.union({first: 5})
         await ready(kit)
         assert data(kit) == []
         assert not kit.mdlog.segment.purging

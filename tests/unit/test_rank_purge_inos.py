@@ -14,9 +14,9 @@ def test_numbers_that_two_ask_to_be_purged_are_freed_once() -> None:
     rank, segment = kit.rank, kit.mdlog.segment
     numbers = [rank.inotable.alloc() for _ in range(3)]
     version = rank.inotable.version
-    segment.purging.update(numbers)
-    purge_numbers(rank, numbers, segment)
-    purge_numbers(rank, segment.purging, segment)
+    segment.purging.union({numbers[0]: 3})
+    purge_numbers(rank, {numbers[0]: 3}, segment)
+    purge_numbers(rank, segment.purging.as_dict(), segment)
     kit.settle()
     events = [event for _, event in kit.mdlog.events if isinstance(event, EPurged)]
     assert [event.inos for event in events] == [{numbers[0]: 3}]
@@ -31,7 +31,7 @@ def test_nothing_is_deleted_before_the_session_has_ended() -> None:
     rank, segment = kit.rank, kit.mdlog.segment
     kit.mdlog.auto = False
     rank.mdlog.submit(EPurged())
-    purge_numbers(rank, [rank.inotable.alloc()], segment)
+    purge_numbers(rank, {rank.inotable.alloc(): 1}, segment)
     before = len(rank.objecter.requests)
     kit.kit.settle()
     assert len(rank.objecter.requests) == before

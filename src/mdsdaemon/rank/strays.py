@@ -104,7 +104,7 @@ class StrayManager:
             rank.purge_queue.activate()
             for segment in list(rank.mdlog.segments.values()):
                 if segment.purging:
-                    purge_numbers(rank, segment.purging, segment)
+                    purge_numbers(rank, segment.purging.as_dict(), segment)
         await self._scan_all()
 
     async def _scan(self, inode: CInode) -> None:

@@ -223,8 +223,7 @@ class EventReplay:
         rank = self.rank
         inotable, sessionmap = rank.inotable, rank.sessionmap
         segment.note_table("sessionmap", event.cmapv)
-        for start, length in event.inos_to_purge.items():
-            segment.purging.update(range(start, start + length))
+        segment.purging.union(event.inos_to_purge)
         if sessionmap.version < event.cmapv:
             if sessionmap.version + 1 != event.cmapv:
                 self._sessionmap_behind(event.cmapv - 1)
@@ -256,8 +255,7 @@ class EventReplay:
     def _purged(self, event: journal.EPurged, segment: LogSegment) -> None:
         began = self.rank.mdlog.segments.get(event.seq)
         if began is not None:
-            for start, length in event.inos.items():
-                began.purging.difference_update(range(start, start + length))
+            began.purging.subtract(event.inos)
         inotable = self.rank.inotable
         if event.inos and event.inotablev:
             segment.note_table("inotable", event.inotablev)

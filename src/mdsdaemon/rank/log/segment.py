@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from mdsdaemon.rank.tables.intervals import Intervals
+
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.dir import CDir
     from mdsdaemon.rank.cache.inode import CInode
@@ -56,8 +58,8 @@ class LogSegment:
     uncommitted_fragments: set[tuple[int, int]] = field(factory=set, repr=False)
     tables: dict[str, int] = field(factory=dict)
     sessions: set[int] = field(factory=set, repr=False)
-    purging: set[int] = field(factory=set, repr=False)
-    purges_begun: set[int] = field(factory=set, repr=False)
+    purging: Intervals = field(factory=Intervals, repr=False)
+    purges_begun: Intervals = field(factory=Intervals, repr=False)
     pending_tids: dict[int, set[int]] = field(factory=dict, repr=False)
     progress: Gate | None = field(default=None, repr=False)
 

@@ -84,11 +84,10 @@ class Closing:
         )
         segment = rank.mdlog.segment
         end = self.sessions.submit(event)
-        lost = [ino for start, length in purge.items() for ino in range(start, start + length)]
-        segment.purging.update(lost)
+        segment.purging.union(purge)
 
         def logged() -> None:
-            self._logged(session, seq, lost, segment)
+            self._logged(session, seq, purge, segment)
             if on_safe is not None:
                 on_safe()
 
@@ -97,10 +96,12 @@ class Closing:
         self.sessions.finish_flush(session, session.cap_push_seq)
         rank.mdlog.flush()
 
-    def _logged(self, session: Session, seq: int, lost: list[int], segment: LogSegment) -> None:
+    def _logged(
+        self, session: Session, seq: int, purge: dict[int, int], segment: LogSegment
+    ) -> None:
         rank = self.rank
-        if lost and rank.is_serving():
-            purge_numbers(rank, lost, segment)
+        if purge and rank.is_serving():
+            purge_numbers(rank, purge, segment)
         if session.state_seq != seq:
             rank.log.debug("%s was opened anew before it was closed", session)
             return

@@ -8,14 +8,14 @@ Behaviour: ceph/ceph, src/mds/MDCache.cc (purge_inodes, start_recovered_purges) 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mdsdaemon.clients.journaler_extents import object_name
 from mdsdaemon.clients.objecter_errors import RadosError
 from mdsdaemon.clients.objecter_ops import ObjectOperation
+from mdsdaemon.rank.tables.intervals import Intervals
 from mdsdaemon.rank.tables.purge_items import Execution, ObjectWork
-from mdsdaemon.types.interval_set import normalised
 from mdsdaemon.types.journal import EPurged
 
 if TYPE_CHECKING:
@@ -25,18 +25,23 @@ if TYPE_CHECKING:
 AT_ONCE = 10
 
 
-def purge_numbers(rank: RankCore, inos: Iterable[int], segment: LogSegment) -> None:
+def purge_numbers(rank: RankCore, inos: Mapping[int, int], segment: LogSegment) -> None:
     """Delete the first objects of these numbers, then free them; the segment waits for that.
 
     What is under way already is left out: ceph-mds dies of a journal that frees a number twice.
     """
-    numbers = sorted(set(inos) - segment.purges_begun)
+    numbers = Intervals(inos)
+    numbers.subtract(segment.purges_begun.as_dict())
     if not numbers:
         return
-    segment.purges_begun.update(numbers)
-    free = normalised((ino, 1) for ino in numbers)
+    free = numbers.as_dict()
+    segment.purges_begun.union(free)
     pool = rank.default_data_pool
-    work = (ObjectWork(pool, object_name(ino, 0), ObjectOperation().remove()) for ino in numbers)
+    work = (
+        ObjectWork(pool, object_name(ino, 0), ObjectOperation().remove())
+        for start, length in free.items()
+        for ino in range(start, start + length)
+    )
 
     def done(error: RadosError | None) -> None:
         if error is not None:
@@ -52,8 +57,8 @@ def purge_numbers(rank: RankCore, inos: Iterable[int], segment: LogSegment) -> N
         rank.mdlog.flush()
 
     def gone() -> None:
-        segment.purging.difference_update(numbers)
-        segment.purges_begun.difference_update(numbers)
+        segment.purging.subtract(free)
+        segment.purges_begun.subtract(free)
         segment.done()
 
     # not before the journal has that the session ended

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
 from tests.unit.rank_kit import make_rank
 from tests.unit.tree_kit import Tree, differences
 
+from mdsdaemon.rank.cache.dentry import CDentry
+from mdsdaemon.rank.cache.dir import CDir
 from mdsdaemon.rank.cache.inode import CInode
 from mdsdaemon.rank.cache.trim import DENTRY_COST, INODE_COST
 from mdsdaemon.rank.waiting import MustWait
@@ -51,6 +54,28 @@ def test_all_that_nobody_needs() -> None:
     assert not next(iter(tree.kit.root.dirs.values())).complete
     tree.load_all()
     assert differences(tree.image(), image) == {}
+
+
+def test_what_has_left_is_no_garbage() -> None:
+    """The collector of cycles hardly ever looks at old objects: none may be needed."""
+    tree = a_tree()
+    inodes = list(tree.rank.cache.inodes.values())
+    gone = [inode for inode in inodes if not inode.is_system]
+    ids = {id(inode) for inode in gone} | {
+        id(directory) for inode in gone for directory in inode.dirs.values()
+    }
+    assert len(ids) == len(gone) + 2
+    kinds = (CInode, CDir, CDentry)
+    gc.collect()
+    gc.disable()
+    try:
+        del inodes, gone
+        trim_all(tree)
+        tree.kit.objecter.requests.clear()
+        left = [one for one in gc.get_objects() if isinstance(one, kinds) and id(one) in ids]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 def test_down_to_the_limit_and_no_further() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from mdsdaemon.rank.cache.inode import NO_DIRS
 from mdsdaemon.rank.cache.name_filter import NameFilter
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ class Trimmer:
             for other in list(inode.remote_parents or ()):
                 other.remote_inode = None
             cache.num_dirs -= len(inode.dirs)
+            inode.dirs = NO_DIRS  # an inode and its fragments would hold each other for ever
             cache.remove_inode(inode)
         if inode is not None or dn.remote_ino:
             if directory.complete:

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 
 from mdsdaemon.clients.objecter_errors import RadosError
 from mdsdaemon.maps.mds_states import State
+from mdsdaemon.rank.cache.trim import DENTRY_COST, DIR_COST, DIRTY_SHARE, INODE_COST
 from mdsdaemon.rank.mds_rank import MDSRank
 
 
@@ -91,6 +92,24 @@ async def test_no_more_is_expired_than_the_number_of_events_asks_for(
         rank.mdlog.trim()
         assert [*expiry.expiring] == others[:1]
         saved.set()
+
+
+async def test_a_full_cache_has_little_that_is_not_stored(autojump_clock: MockClock) -> None:
+    """What is dirty stays in the cache until its segment is expired: that is brought forward."""
+    async with serving() as (_, mds):
+        rank = rank_of(mds)
+        mds.config.set_val("mds_log_events_per_segment", "10")
+        for number in range(60):
+            await make(rank, f"dir{number}")
+        assert len(rank.mdlog.segments) >= 6
+        await trio.sleep(60)
+        assert len(rank.mdlog.segments) >= 6
+        room = 30 * (INODE_COST + DENTRY_COST + DIR_COST)
+        mds.config.set_val("mds_cache_memory_limit", str(room))
+        await trio.sleep(10)
+        assert rank.mdlog.num_events <= room * DIRTY_SHARE / (INODE_COST + DENTRY_COST)
+        assert not rank.store.is_full(), "what was stored has been trimmed"
+        assert len(await names(rank)) == 60
 
 
 async def refused(*args: Any) -> None:

@@ -160,14 +160,16 @@ class MDSRank(RankFate, Rank, RankCore):
                 raise DaemonFault(f"state {name}: {type(e).__name__}: {e}") from e
 
     async def _keep_cache_small(self) -> None:
-        """Trim every mds_cache_trim_interval, so that a part of the limit stays free."""
+        """Trim every mds_cache_trim_interval; if that is not enough, store what is dirty."""
         config = self.config
         while True:
             await trio.sleep(max(config.get_float("mds_cache_trim_interval"), 0.1))
             # a replay needs what earlier events have brought in
             if self.state >= State.RECONNECT and not self.leaving:
-                share = 1 - config.get_float("mds_cache_reservation")
-                self.store.trim(int(config.get_int("mds_cache_memory_limit") * share))
+                self.store.trim_to_goal()
+                writes = self.state in (State.ACTIVE, State.STOPPING)
+                if self.store.is_full() and writes and not self.services.beacon.is_laggy():
+                    self.mdlog.trim()
 
     async def _report_tasks(self) -> None:
         """Tell the manager what goes on, for `ceph -s`; and once more when it is over."""

@@ -174,6 +174,21 @@ class CacheStore:
         """As `trim`, to the end; how many dentries went."""
         return await self.trimmer.trim_to(limit_bytes)
 
+    def trim_to_goal(self) -> None:
+        """As `trim`, to mds_cache_memory_limit without mds_cache_reservation."""
+        self.trimmer.trim(self.trimmer.goal())
+
+    def is_full(self) -> bool:
+        """Whether less than mds_cache_reservation of the limit is free."""
+        return self.trimmer.is_full()
+
+    def most_unstored(self) -> int | None:
+        """How many changes may wait to be stored: they stay in the cache until then.
+
+        None: as many as there are, for the cache is not full.
+        """
+        return self.trimmer.most_unstored()
+
     def memory_used(self) -> int:
         """Bytes that the cache takes, by the measured cost of what is in it."""
         return self.trimmer.memory_used()

@@ -30,6 +30,8 @@ DENTRY_COST = 440
 DIR_COST = 1250
 CAP_COST = 1110
 
+DIRTY_SHARE = 0.5
+"""Of the limit: how much of a full cache may be waiting to be stored."""
 BATCH = 8192
 """Dentries that are looked at in one go; then others have their turn."""
 
@@ -59,6 +61,22 @@ class Trimmer:
             + cache.num_dirs * DIR_COST
             + self.num_caps() * CAP_COST
         )
+
+    def goal(self) -> int:
+        """Bytes that the cache is to take at most: a part of its limit stays free."""
+        config = self.rank.config
+        share = 1 - config.get_float("mds_cache_reservation")
+        return int(config.get_int("mds_cache_memory_limit") * share)
+
+    def is_full(self) -> bool:
+        """See `CacheStore`."""
+        return self.memory_used() > self.goal()
+
+    def most_unstored(self) -> int | None:
+        """See `CacheStore`."""
+        if not self.is_full():
+            return None
+        return int(self.goal() * DIRTY_SHARE) // (INODE_COST + DENTRY_COST)
 
     def trim(self, limit: int) -> int:
         """One batch now; the rest is done by a task, batch by batch."""

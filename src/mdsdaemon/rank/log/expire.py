@@ -48,13 +48,19 @@ class Expiry:
     # -- which -------------------------------------------------------------------------------
 
     def trim(self) -> None:
-        """Begin to expire the oldest segments beyond mds_log_max_segments."""
+        """Begin to expire the oldest segments beyond mds_log_max_segments.
+
+        And more of them while the cache is over its limit and has much that is not stored.
+        """
         mdlog = self.mdlog
         rank = mdlog.rank
         if rank.read_only or mdlog.journaler is None or not mdlog.segments:
             return
         most = max(rank.config.get_int("mds_log_max_segments"), 1)
         most_events = rank.config.get_int("mds_log_max_events")
+        unstored = rank.store.most_unstored()
+        if unstored is not None:
+            most_events = min(most_events, unstored) if most_events > 0 else max(unstored, 1)
         if most_events > 0:
             most_events = max(most_events, rank.config.get_int("mds_log_events_per_segment") + 1)
         left = len(mdlog.segments) - len(self.expiring) - len(self.expired)

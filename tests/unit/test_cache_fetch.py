@@ -130,6 +130,18 @@ def test_single_names_of_a_large_fragment() -> None:
     assert len(directory.items) == 301
 
 
+def test_a_full_cache_fetches_single_names_for_longer() -> None:
+    """All of a large fragment would drive out as much that others need."""
+    kit = stored(300, mds_cache_memory_limit="1000")
+    inode = d_of(kit)
+    for i in range(37):
+        assert kit.run(lambda i=i: kit.rank.store.lookup(inode, f"f{i:04d}")) is not None  # type: ignore[misc]
+    (directory,) = inode.dirs.values()
+    assert (len(directory.items), directory.complete) == (37, False)
+    assert kit.run(lambda: kit.rank.store.lookup(inode, "f0100")) is not None
+    assert directory.complete
+
+
 @pytest.mark.parametrize(
     "header", [b"", b"\4\3\1", b"\0" * 40, b"\xff" * 300], ids=["none", "short", "zeros", "ones"]
 )

@@ -38,8 +38,12 @@ if TYPE_CHECKING:
 
 KEYED_ABOVE = 128
 """In fragments of more entries than this, single names are fetched by themselves at first."""
-KEYED_MIN, KEYED_SHARE = 16, 64
-"""How many: so many, or every so-manieth entry if that is more. Then all are fetched."""
+KEYED_MIN, KEYED_SHARE, KEYED_SHARE_FULL = 16, 64, 8
+"""How many: so many, or every so-manieth entry if that is more. Then all are fetched. In a full
+cache that would drive out as much of others: it is done when the single reads have cost as much."""
+PAGE = 1024
+"""Entries of one read at most (and mds_dir_keys_per_op): to take in so many takes some 50 ms, in
+which nobody else is served."""
 MISSING = frozenset({errno.ENOENT, errno.ENODATA})
 UNREADABLE = frozenset({errno.EIO, errno.EINVAL})
 
@@ -130,7 +134,7 @@ class Fetcher:
         op, header, backtrace = ObjectOperation(), None, None
         if not after:
             header = op.omap_get_header()
-        values = op.omap_get_vals(after, "", config.get_int("mds_dir_keys_per_op"))
+        values = op.omap_get_vals(after, "", min(config.get_int("mds_dir_keys_per_op"), PAGE))
         if not after and not directory.frag.enc and config.get_int("mds_verify_backtrace") > 0:
             backtrace = op.getxattr("parent")
             op.failok()
@@ -165,15 +169,16 @@ class Fetcher:
             return
         if page.backtrace is not None:
             self._verify_backtrace(directory.inode, page.backtrace, outcome)
+        more = values.more and bool(values.vals)
+        if more:  # on its way while this one is taken in
+            self._read_page(directory, next(reversed(values.vals)))
         stale = self._stale_before(directory)
         for key, value in values.vals.items():
             self._load(directory, key, value, stale)
-        if values.more and values.vals:
-            self._read_page(directory, next(reversed(values.vals)))
-            return
-        directory.complete = True
-        directory.trimmed_names = None
-        self._finished(directory)
+        if not more:
+            directory.complete = True
+            directory.trimmed_names = None
+            self._finished(directory)
 
     def _finished(self, directory: CDir) -> None:
         gate, directory.fetching = directory.fetching, None
@@ -189,7 +194,8 @@ class Fetcher:
             size = directory.fnode.fragstat.size
         else:
             size = directory.inode.inode.dirstat.size // max(len(directory.inode.dirs), 1)
-        return size > KEYED_ABOVE and directory.keyed < max(KEYED_MIN, size // KEYED_SHARE)
+        share = KEYED_SHARE_FULL if self.rank.store.is_full() else KEYED_SHARE
+        return size > KEYED_ABOVE and directory.keyed < max(KEYED_MIN, size // share)
 
     def _fetch_one(self, directory: CDir, name: str) -> Gate:
         gate = self._single.get((directory, name))

@@ -1,119 +1,76 @@
-"""Failover and memory of ceph-mds and of mdsdaemon, in turns, on one real cluster.
+"""Failover: a standby takes over from a daemon that is told to go, and from one that is killed.
 
-In each life a daemon gets a file system, a client fills it, and the daemon is failed and takes its
-rank again: once with all of it in the journal (a replay), once after the journal was flushed; then
-the tree is listed, which tells what a cached inode takes.
+In each life two daemons of a kind share a file system. The active one is failed by command while
+nothing happens, which tells what the standby itself needs; then its follower is killed (`kill -9`)
+under the load of some clients, whose longest call is their pause. A killed daemon has to be missed
+first: `GRACE` seconds after its last beacon, the same for both kinds.
 """
 
 from __future__ import annotations
 
-import statistics
-import subprocess
 import time
-from dataclasses import dataclass, field
+from functools import partial
 
-from tests.real.admin import SYSTEM_PYTHON
 from tests.real.cluster import Mds, RealCluster
 from tests.real.daemons import wait_for
 
+from bench.figures import Sheet
+from bench.lives import active, clients, in_turns, real_cluster
+from bench.plan import Plan
+
+CLIENTS = 4
+BEFORE, LOAD = 2.0, 9.0
+"""Seconds of load until the kill, and in all (at least: the pause is waited out)."""
+GRACE = 4
 OPTIONS = {
-    "paxos_propose_interval": "0.02",
-    "mds_log_max_segments": "1000",  # nothing is trimmed before the failure
-    "mds_reconnect_timeout": "3",
+    "mds_beacon_interval": "1",
+    "mds_beacon_grace": str(GRACE),
+    "mon_tick_interval": "1",  # beacons' ages count only while this is shorter than the grace
+    "mds_beacon_mon_down_grace": "0",  # and not in the first minute of a monitor
 }
 
-FILL = """
-import cephfs, sys
-conf, files = sys.argv[1], int(sys.argv[2])
-fs = cephfs.LibCephFS(conffile=conf)
-fs.mount(filesystem_name=b"cephfs")
-for n in range(files):
-    if n % 1000 == 0:
-        fs.mkdir(f"/d{n // 1000}", 0o755)
-    fs.close(fs.open(f"/d{n // 1000}/f{n}", "w", 0o644))
-fs.sync_fs()
-fs.unmount()
-"""
 
-LIST = """
-import cephfs, sys
-fs = cephfs.LibCephFS(conffile=sys.argv[1])
-fs.mount(filesystem_name=b"cephfs")
-for n in range(-(-int(sys.argv[2]) // 1000)):
-    handle = fs.opendir(f"/d{n}")
-    while fs.readdir(handle):
-        pass
-    fs.closedir(handle)
-fs.unmount()
-"""
+def took_over(standby: Mds) -> tuple[float, float]:
+    """When the map first had it as something else than a standby, and as active."""
+    states: dict[str, float] = {}
 
-ACTIVE = "mds fail to up:active, journal full, s"
-EVENTS = "replayed, events/s (failed to active as a whole)"
-BARE = "mds fail to up:active, journal flushed, s"
-INODE = "resident per cached inode, bytes"
-QUANTITIES = (ACTIVE, EVENTS, BARE, INODE)
+    def is_active() -> bool:
+        for info in standby.cluster.mds_infos():
+            if info["name"] == standby.name:
+                states.setdefault(info["state"], time.monotonic())
+        return "up:active" in states
+
+    wait_for(is_active, 60, f"{standby.label} is active", every=0.01)
+    return min(at for state, at in states.items() if state != "up:standby"), states["up:active"]
 
 
-@dataclass
-class Figures:
-    """All samples of one daemon, by quantity."""
-
-    kind: str
-    samples: dict[str, list[float]] = field(default_factory=lambda: {q: [] for q in QUANTITIES})
-
-
-def _client(cluster: RealCluster, program: str, files: int) -> None:
-    argv = [SYSTEM_PYTHON, "-c", program, str(cluster.conf), str(files)]
-    subprocess.run(argv, check=True, env=cluster.env, timeout=600)
-
-
-def _fail(cluster: RealCluster, mds: Mds) -> float:
-    """Seconds from `mds fail` until a daemon of another gid is active."""
-    gid = mds.gid()
+def one_life(sheet: Sheet, cluster: RealCluster, kind: str) -> None:
+    """Two daemons: the first is failed, the second killed."""
+    first = active(cluster, kind)
+    second = cluster.start_mds(kind, "b")
+    second.wait_standby(30)
+    first.asok("flush journal")
+    gid = first.gid()
     begun = time.monotonic()
     cluster.mon("mds fail", role_or_gid=str(gid))
-    mds.wait_state("up:active", 120, not_gid=gid)
-    return time.monotonic() - begun
-
-
-def one_life(cluster: RealCluster, figures: Figures, files: int) -> None:
-    """Fill, fail with a full journal, flush, fail, list."""
-    mds = cluster.start_mds(figures.kind, "a")
-    mds.wait_standby(20)
-    cluster.new_fs()
-    mds.wait_state("up:active", 30)
-    _client(cluster, FILL, files)
-    wait_for(lambda: not mds.asok("session ls"), 60, "the client's session is closed")
-    seconds = _fail(cluster, mds)
-    events = mds.asok("perf dump")["mds_log"]["replayed"]
-    figures.samples[ACTIVE].append(seconds)
-    figures.samples[EVENTS].append(events / seconds)
-    mds.asok("flush journal")
-    figures.samples[BARE].append(_fail(cluster, mds))
-    before = mds.resident()
-    _client(cluster, LIST, files)
-    figures.samples[INODE].append((mds.resident() - before) / files)
+    sheet.add("mds fail to standby active, no load", kind, took_over(second)[1] - begun, "s")
+    first.wait_standby(30, not_gid=gid)
+    with clients(cluster, CLIENTS) as loads:
+        for load in loads:
+            load.begin("mixed", 1, seconds=LOAD)
+        time.sleep(BEFORE)
+        begun = time.monotonic()
+        second.kill()
+        noticed, done = took_over(first)
+        answers = [load.end() for load in loads]
+    sheet.add("kill -9 to standby active, under load", kind, done - begun, "s")
+    sheet.add("… of it, after the monitor had missed it", kind, done - noticed, "s")
+    pause = max(max(answer["latencies"]) for answer in answers) / 1e6
+    sheet.add("longest pause of a client", kind, pause, "s")
     cluster.reset()
 
 
-def measure(rounds: int, files: int = 20_000) -> list[Figures]:
-    """`rounds` lives of each daemon, in turns, each with as many files."""
-    figures = [Figures("ours"), Figures("real")]
-    with RealCluster(osd=True, options=OPTIONS) as cluster:
-        for _ in range(rounds):
-            for each in figures:
-                one_life(cluster, each, files)
-    return figures
-
-
-def table(figures: list[Figures]) -> str:
-    """Medians; the last column is ours divided by ceph-mds's."""
-    lines = [f"{'median':52}{'mdsdaemon':>12}{'ceph-mds':>12}{'ratio':>8}"]
-    for quantity in QUANTITIES:
-        ours, real = (statistics.median(f.samples[quantity]) for f in figures)
-        lines.append(f"{quantity:52}{ours:12.2f}{real:12.2f}{ours / real:8.2f}")
-    return "\n".join(lines)
-
-
-def as_json(figures: list[Figures]) -> dict[str, object]:
-    return {quantity: {f.kind: f.samples[quantity] for f in figures} for quantity in QUANTITIES}
+def measure(sheet: Sheet, plan: Plan) -> None:
+    """Lives of both kinds in turns."""
+    with real_cluster(plan, **OPTIONS) as cluster:
+        in_turns(plan.pick(plan.rounds, 1), partial(one_life, sheet, cluster))

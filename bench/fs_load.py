@@ -1,8 +1,9 @@
 """A client on stock libcephfs that makes one kind of operation at a time and times each.
 
-`python3 fs_load.py CONF FS NAME`: reads lines of JSON `[operation, count]`, answers each with
-`{"seconds": …, "latencies": [microseconds, …]}`. The operations stand in the order in which they
-can be asked for: later ones use what earlier ones made, in the client's own folder /NAME.
+`python3 fs_load.py CONF FS NAME [FOLDER]`: reads lines of JSON `[operation, count, {more}]`, answers
+each with `{"seconds": …, "latencies": [microseconds, …]}`. The first operations stand in the order
+in which they can be asked for: later ones use what earlier ones made, in the client's own folder
+/NAME (or in FOLDER, which is there already). With `seconds` among what is more, it goes on for as long.
 """
 
 # ruff: noqa: T201 -- it answers on its standard output
@@ -19,11 +20,12 @@ import cephfs  # type: ignore[import-not-found, unused-ignore]
 class Load:
     """The operations by name; each is called with the number of the turn."""
 
-    def __init__(self, conf, fs, name):
-        self.conf, self.fs_name = conf, fs
-        self.dir = f"/{name}"
+    def __init__(self, conf, fs, name, folder=""):
+        self.conf, self.fs_name, self.name = conf, fs, name
+        self.dir = folder or f"/{name}"
         self.mount()
-        self.fs.mkdir(self.dir, 0o755)
+        if not folder:
+            self.fs.mkdir(self.dir, 0o755)
 
     def mount(self):
         self.fs = cephfs.LibCephFS(conffile=self.conf)
@@ -90,19 +92,44 @@ class Load:
         self.fs.rename(path, path + "x")
         self.fs.unlink(path + "x")
 
+    def enter(self, _, folder):
+        """Work in another folder from here on."""
+        self.dir = folder
+
+    def fill(self, n, first=0):
+        """A file that has no data, made without being opened."""
+        self.fs.mknod(f"{self.dir}/n{n + first:07d}", 0o100644, 0)
+
+    def look(self, n, step, size):
+        """stat of files all over a directory that `fill` has made."""
+        self.fs.stat(f"{self.dir}/n{(n + 1) * step % size:07d}")
+
+    def drop(self, n):
+        self.fs.unlink(f"{self.dir}/n{n:07d}")
+
+
+def turns(count, seconds):
+    """Their numbers: so many, or as many as fit in so many seconds."""
+    end = time.monotonic() + seconds
+    n = 0
+    while n < count or time.monotonic() < end:
+        yield n
+        n += 1
+
 
 def main():
-    load = Load(*sys.argv[1:4])
+    load = Load(*sys.argv[1:5])
     print(json.dumps("ready"), flush=True)
     clock = time.perf_counter
     for line in sys.stdin:
-        operation, count = json.loads(line)
+        operation, count, *more = json.loads(line)
+        how = more[0] if more else {}
         work = getattr(load, operation)
         latencies = []
         begun = clock()
-        for n in range(count):
+        for n in turns(count, how.pop("seconds", 0)):
             before = clock()
-            work(n)
+            work(n, **how)
             latencies.append(round((clock() - before) * 1e6))
         print(json.dumps({"seconds": clock() - begun, "latencies": latencies}), flush=True)
 

@@ -1,21 +1,16 @@
-"""The journal: appending, committing and replaying; in memory, and on a real OSD if one can run.
+"""The journal: appending, committing and replaying; in memory, and on a real OSD if one can run."""
 
-nox -s bench -- journal        or: python -m bench.journal [--memory]
-"""
-
-import argparse
 import logging
-import statistics
-import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import trio
+from bench.figures import LOOP, OURS, Sheet
+from bench.machine import pass_seconds
+from bench.plan import Plan
 from tests.real.admin import SYSTEM_PYTHON
 from tests.real.cluster import RealCluster, missing_programs
 from tests.real.objecter_kit import objecter
-from tests.trio.object_world import POOL, Objects, a_journaler, objects
+from tests.trio.object_world import POOL, a_journaler, objects
 
 from mdsdaemon.clients.journaler import Journaler, journal_layout
 from mdsdaemon.clients.journaler_pointer import LOG_INO
@@ -25,6 +20,8 @@ from mdsdaemon.rank.log.events import decode_event, encode_event
 MAGIC = "ceph fs volume v011"
 BENCH_INO = 0x2FF
 COMMITTERS = (1, 16, 256)
+FILES = 3000
+"""That ceph-mds makes for its journal."""
 
 LOAD = """
 import cephfs, os, sys
@@ -40,31 +37,7 @@ fs.unmount()
 """
 
 
-@dataclass(frozen=True)
-class Row:
-    """One figure: entries and bytes per second, and what else is worth saying."""
-
-    name: str
-    entries: float
-    size: float
-    note: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.name:44}{self.entries:12.0f}{self.size / 1e6:10.1f}  {self.note}"
-
-
-def table(rows: Sequence[Row]) -> str:
-    """For people."""
-    head = f"{'journal':44}{'entries/s':>12}{'MB/s':>10}"
-    return "\n".join([head, *map(str, rows)])
-
-
-def as_json(rows: Sequence[Row]) -> list[dict[str, object]]:
-    """For machines."""
-    return [vars(row) for row in rows]
-
-
-async def appended(journal: Journaler, name: str, count: int, size: int) -> Row:
+async def appended(journal: Journaler, count: int, size: int) -> float:
     """`count` entries appended as fast as possible, a flush for every hundred."""
     payload, begun = bytes(size), time.perf_counter()
     for n in range(count):
@@ -74,14 +47,12 @@ async def appended(journal: Journaler, name: str, count: int, size: int) -> Row:
             if not journal.has_room:
                 await journal.room()
             await trio.lowlevel.checkpoint()
-    appending = time.perf_counter() - begun
     journal.flush()
     await journal.wait_for_safe()
-    took = time.perf_counter() - begun
-    return Row(name, count / took, count * size / took, f"all appended after {appending:.2f} s")
+    return count / (time.perf_counter() - begun)
 
 
-async def append_only(size: int) -> Row:
+async def append_only(size: int) -> float:
     """The cost of append_entry itself: nothing is written meanwhile."""
     async with objects(latency=(0, 0)) as world:
         journal = a_journaler(world)
@@ -90,65 +61,66 @@ async def append_only(size: int) -> Row:
         begun = time.perf_counter()
         for _ in range(count):
             journal.append_entry(payload)
-        took = time.perf_counter() - begun
-        return Row(f"append_entry, {size} B", count / took, count * size / took)
+        return count / (time.perf_counter() - begun)
 
 
-async def replayed(journal: Journaler, name: str, by_batch: bool = True) -> Row:
+async def replayed(journal: Journaler, by_batch: bool = True) -> float:
     """All entries from expire_pos on."""
-    begun, count = time.perf_counter(), 0
     await journal.recover()
-    recovering = time.perf_counter() - begun
-    begun, size = time.perf_counter(), journal.write_pos - journal.read_pos
+    begun, count = time.perf_counter(), 0
     if by_batch:
         async for batch in journal.read_batches():
             count += len(batch)
     else:
         async for _ in journal.entries():
             count += 1
-    took = time.perf_counter() - begun
-    note = f"{count} entries; recovered in {recovering * 1e3:.1f} ms"
-    return Row(name, count / took, size / took, note)
+    return count / (time.perf_counter() - begun)
 
 
-async def committed(journal: Journaler, name: str, tasks: int, count: int, size: int) -> Row:
+async def committed(journal: Journaler, tasks: int, count: int, size: int) -> float:
     """As many tasks as `tasks` append, flush and wait, each for its own entry."""
-    payload, times = bytes(size), list[float]()
+    payload, done = bytes(size), 0
 
     async def commit() -> None:
-        while len(times) < count:
-            begun = time.perf_counter()
+        nonlocal done
+        while done < count:
             end = journal.append_entry(payload)
             journal.flush()
             await journal.wait_for_safe(end)
-            times.append(time.perf_counter() - begun)
+            done += 1
 
     begun = time.perf_counter()
     async with trio.open_nursery() as nursery:
         for _ in range(tasks):
             nursery.start_soon(commit)
-    took = time.perf_counter() - begun
-    note = f"median {statistics.median(times) * 1e3:.2f} ms"
-    return Row(name, len(times) / took, len(times) * size / took, note)
+    return done / (time.perf_counter() - begun)
 
 
-async def in_memory() -> list[Row]:
+class Rates:
+    """Entries a second into a sheet, each beside the calibrating loop's passes."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        self._sheet = sheet
+
+    def add(self, name: str, rate: float) -> None:
+        for kind, value in ((LOOP, 1 / pass_seconds()), (OURS, rate)):
+            self._sheet.add(name, kind, value, "/s", better="higher")
+
+
+async def in_memory(rates: Rates, plan: Plan) -> None:
     """Without a network: what the journaler itself costs."""
-    rows = [await append_only(100), await append_only(2000)]
+    for size in (100, 2000):
+        rates.add(f"append_entry, {size} bytes", await append_only(size))
     for size in (100, 2000):
         async with objects(latency=(0, 0)) as world:
             journal = a_journaler(world)
             journal.create(journal_layout(POOL))
             await journal.write_head()
-            count = 60_000_000 // (size + 200)
-            rows.append(await appended(journal, f"written to memory, {size} B", count, size))
-            rows += [await memory_replay(world, size, by_batch) for by_batch in (True, False)]
-    return rows
-
-
-async def memory_replay(world: Objects, size: int, by_batch: bool) -> Row:
-    how = "batches" if by_batch else "one by one"
-    return await replayed(a_journaler(world), f"read from memory, {size} B, {how}", by_batch)
+            count = plan.pick(20_000_000, 5_000_000) // (size + 200)
+            rates.add(f"written to memory, {size} bytes", await appended(journal, count, size))
+            for how, by_batch in (("in batches", True), ("one by one", False)):
+                rate = await replayed(a_journaler(world), by_batch)
+                rates.add(f"read from memory, {size} bytes, {how}", rate)
 
 
 def a_real_journal(cluster: RealCluster, files: int) -> None:
@@ -161,9 +133,8 @@ def a_real_journal(cluster: RealCluster, files: int) -> None:
     cluster.mon("fs fail", fs_name="cephfs")
 
 
-async def on_an_osd(cluster: RealCluster) -> list[Row]:
+async def on_an_osd(cluster: RealCluster, rates: Rates) -> None:
     """On one OSD that keeps its objects in memory, over loopback."""
-    rows = []
     async with objecter(cluster) as me:
         pool = me.pool("cephfs.meta")
 
@@ -173,48 +144,34 @@ async def on_an_osd(cluster: RealCluster) -> list[Row]:
             return Journaler(objecter=io, pool=pool, ino=ino, magic=MAGIC, host=host, log=log)
 
         theirs = journaler(LOG_INO)
-        rows.append(await replayed(theirs, "journal of ceph-mds, read"))
+        rates.add("journal of ceph-mds, read", await replayed(theirs))
         payloads = [entry.payload async for entry in theirs.entries(theirs.expire_pos)]
-        size, begun = sum(map(len, payloads)), time.perf_counter()
-        for payload in payloads:
-            decode_event(payload)
-        took = time.perf_counter() - begun
-        rows.append(Row("… its events decoded", len(payloads) / took, size / took))
-        events, begun = list(map(decode_event, payloads)), time.perf_counter()
+        begun = time.perf_counter()
+        events = list(map(decode_event, payloads))
+        rates.add("… its events decoded", len(payloads) / (time.perf_counter() - begun))
+        begun = time.perf_counter()
         for event in events:
             encode_event(event)
-        took = time.perf_counter() - begun
-        rows.append(Row("… and encoded", len(payloads) / took, size / took))
+        rates.add("… and encoded", len(payloads) / (time.perf_counter() - begun))
         ours = journaler(BENCH_INO)
         ours.create(journal_layout(pool))
         await ours.write_head()
-        rows.append(await appended(ours, "written to an OSD, 2000 B", 50_000, 2000))
+        rates.add("written to an OSD, 2000 bytes", await appended(ours, 20_000, 2000))
         for tasks in COMMITTERS:
-            name = f"committed by {tasks} tasks, 2000 B"
-            rows.append(await committed(ours, name, tasks, 500 if tasks == 1 else 5000, 2000))
-        rows.append(await replayed(journaler(BENCH_INO), "read from an OSD, 2000 B"))
+            rate = await committed(ours, tasks, 500 if tasks == 1 else 3000, 2000)
+            rates.add(f"committed by {tasks} tasks, 2000 bytes", rate)
+        rates.add("read from an OSD, 2000 bytes", await replayed(journaler(BENCH_INO)))
         await ours.erase()
-    return rows
 
 
-def measure(*, memory: bool = False, files: int = 3000) -> list[Row]:
+def measure(sheet: Sheet, plan: Plan) -> None:
     """All figures; those of a real OSD are left out if Ceph's programs are missing."""
-    rows = trio.run(in_memory)
-    if memory or missing_programs():
-        return rows
+    rates = Rates(sheet)
+    for _ in range(plan.pick(5, 3)):
+        trio.run(in_memory, rates, plan)
+    if plan.quick or missing_programs():
+        return
     with RealCluster(osd=True) as cluster:
-        a_real_journal(cluster, files)
-        return rows + trio.run(on_an_osd, cluster)
-
-
-def main() -> None:
-    """See the module."""
-    parser = argparse.ArgumentParser(prog="python -m bench.journal", description=__doc__)
-    parser.add_argument("--memory", action="store_true", help="without a real OSD")
-    parser.add_argument("--files", type=int, default=3000, help="files that ceph-mds makes")
-    asked = parser.parse_args()
-    sys.stdout.write(table(measure(memory=asked.memory, files=asked.files)) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        a_real_journal(cluster, FILES)
+        for _ in range(3):
+            trio.run(on_an_osd, cluster, rates)

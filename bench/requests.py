@@ -9,13 +9,14 @@ import argparse
 import cProfile
 import gc
 import pstats
-import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import trio
+from bench.figures import LOOP, OURS, Sheet, percentile
+from bench.machine import pass_seconds
+from bench.plan import Plan
 from tests.unit.server_kit import Client, ServerKit
 
 from mdsdaemon.messages.client_request import MClientRequest
@@ -26,31 +27,6 @@ from mdsdaemon.types.client_ops import SETATTR_MODE, MdsOp
 from mdsdaemon.types.mds import FilePath
 
 COUNT = 3000
-GOALS = {"getattr": 150.0, "create": 350.0}
-"""Microseconds that are aimed at."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """Microseconds of processor time of one operation."""
-
-    name: str
-    median: float
-    p99: float
-
-    def __str__(self) -> str:
-        goal = f"  aim {GOALS[self.name]:.0f}" if self.name in GOALS else ""
-        return f"{self.name:24}{self.median:10.1f}{self.p99:10.1f}{goal}"
-
-
-def table(rows: Sequence[Row]) -> str:
-    """For people."""
-    return "\n".join([f"{'request':24}{'median us':>10}{'p99 us':>10}", *map(str, rows)])
-
-
-def as_json(rows: Sequence[Row]) -> list[dict[str, object]]:
-    """For machines."""
-    return [vars(row) for row in rows]
 
 
 class Forgetful:
@@ -85,8 +61,8 @@ def requests(client: Client, op: int, count: int, make: Callable[[int], dict[str
     return made
 
 
-def timed(client: Client, name: str, messages: list[Any]) -> Row:
-    """Handle them one by one."""
+def timed(client: Client, name: str, messages: list[Any]) -> list[float]:
+    """Handle them one by one; processor seconds of each."""
     rank = client.kit.rank
     samples = []
     for msg in messages:
@@ -98,12 +74,10 @@ def timed(client: Client, name: str, messages: list[Any]) -> Row:
         samples.append(time.thread_time() - begun)
         client.con.sent.clear()
         client.seen = 0
-    samples.sort()
-    micro = [sample * 1e6 for sample in samples]
-    return Row(name, statistics.median(micro), micro[int(len(micro) * 0.99)])
+    return samples
 
 
-def series(client: Client, count: int) -> dict[str, Callable[[], Row]]:
+def series(client: Client, count: int) -> dict[str, Callable[[], list[float]]]:
     """What is measured, in this order: each needs what the one before has left."""
     top = client.mkdir("/bench").ino
     client.kit.settle()
@@ -149,9 +123,9 @@ def series(client: Client, count: int) -> dict[str, Callable[[], Row]]:
     }
 
 
-def measure(count: int = COUNT, profile: str = "") -> list[Row]:
-    """All operations."""
-    rows: list[Row] = []
+def once(count: int, profile: str = "") -> dict[str, list[float]]:
+    """All operations on a rank that is new: processor seconds of each call."""
+    samples: dict[str, list[float]] = {}
 
     async def main() -> None:
         kit = ServerKit(mds_bal_fragment_size_max="1000000", mds_bal_split_size="1000000")
@@ -163,22 +137,35 @@ def measure(count: int = COUNT, profile: str = "") -> list[Row]:
         for name, one in work.items():
             if name == profile:
                 profiler = cProfile.Profile()
-                rows.append(profiler.runcall(one))
+                samples[name] = profiler.runcall(one)
                 pstats.Stats(profiler).sort_stats("tottime").print_stats(35)
             else:
-                rows.append(one())
+                samples[name] = one()
             kit.settle()
 
     trio.run(main)
-    return rows
+    return samples
+
+
+def measure(sheet: Sheet, plan: Plan) -> None:
+    """Each operation, `COUNT` times (or fewer) on some ranks one after the other."""
+    for _ in range(plan.pick(5, 3)):
+        loop = 1e6 * pass_seconds()
+        for name, samples in once(plan.pick(COUNT, 400)).items():
+            micro = [1e6 * sample for sample in samples]
+            for quantity, value in (("p50", percentile(micro, 50)), ("p99", percentile(micro, 99))):
+                sheet.add(name, LOOP, loop, "µs", quantity=quantity)
+                sheet.add(name, OURS, value, "µs", quantity=quantity)
 
 
 def main() -> None:
+    """Where the time of an operation goes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="", help="an operation")
     parser.add_argument("--count", type=int, default=COUNT)
     asked = parser.parse_args()
-    print(table(measure(asked.count, asked.profile)))  # noqa: T201
+    for name, samples in once(asked.count, asked.profile).items():
+        print(f"{name:24}{1e6 * percentile(samples, 50):10.1f} us")  # noqa: T201
 
 
 if __name__ == "__main__":

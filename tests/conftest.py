@@ -39,11 +39,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how often the one-process cluster is killed under load (default: 6)",
     )
     group.addoption(
+        "--kills",
+        metavar="N",
+        type=int,
+        default=3,
+        help="how often the active daemon is killed under a strict load (default: 3)",
+    )
+    group.addoption(
         "--tree-files",
         metavar="N",
         type=int,
         default=1200,
         help="files of the large tree that goes from ceph-mds to ours and back (default: 1200)",
+    )
+    group.addoption(
+        "--standbys",
+        metavar="N",
+        type=int,
+        default=200,
+        help="standbys in one process (default: 200; 1000 take some minutes on two cores)",
+    )
+    group.addoption(
+        "--large-files",
+        metavar="N",
+        type=int,
+        default=3000,
+        help="files of the directories that the cache has no room for (default: 3000)",
     )
 
 

@@ -130,7 +130,7 @@ class RealCluster:
 
     ``mode`` is the connection mode of every connection, "crc" or "secure"; ``host`` the address
     of all daemons (in brackets for IPv6); ``options`` are lines for ceph.conf's [global] section
-    that go before the defaults above.
+    that go before the defaults above; ``python`` is the interpreter of our daemons.
     """
 
     def __init__(
@@ -142,7 +142,9 @@ class RealCluster:
         osd: bool = False,
         mgr: bool = False,
         options: Mapping[str, str] | None = None,
+        python: str = sys.executable,
     ) -> None:
+        self.python = python
         self.mon_names = list("abc")[:mons]
         self.mode, self.host = mode, host
         self._with_osd, self._with_mgr = osd, mgr
@@ -331,7 +333,7 @@ class RealCluster:
         ceph.conf than the cluster's (``with_conf=False``: none is named); ``env`` is added to
         the environment.
         """
-        program = ["ceph-mds", "-f"] if kind == "real" else [sys.executable, "-m", "mdsdaemon"]
+        program = ["ceph-mds", "-f"] if kind == "real" else [self.python, "-m", "mdsdaemon"]
         argv = [*program, "-i", name, *(("-c", str(conf or self.conf)) if with_conf else ())]
         if label is not None:
             argv += ["--admin-socket", str(self.root / "run" / f"mds.{label}.asok")]

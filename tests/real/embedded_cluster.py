@@ -33,8 +33,14 @@ class EmbeddedCluster(RealCluster):
     ``options`` are those of all daemons. With ``data=True`` the state outlives `restart`.
     """
 
-    def __init__(self, *, data: bool = False, options: Mapping[str, str] | None = None) -> None:
-        super().__init__(options=options)
+    def __init__(
+        self,
+        *,
+        data: bool = False,
+        options: Mapping[str, str] | None = None,
+        python: str = sys.executable,
+    ) -> None:
+        super().__init__(options=options, python=python)
         self._data = data
 
     def _start(self) -> None:
@@ -50,7 +56,7 @@ class EmbeddedCluster(RealCluster):
         said = self.root / "said"
         said.unlink(missing_ok=True)
         data = str(self.root / "data") if self._data else "-"
-        argv = [sys.executable, __file__, str(said), data]
+        argv = [self.python, __file__, str(said), data]
         argv += [f"{name}={value}" for name, value in self._options.items()]
         log = self.root / "log"
         env = {**self.env, "TMPDIR": str(self.root)}

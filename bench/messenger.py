@@ -1,22 +1,22 @@
 """What a message costs: round trips and streams between two messengers in this process.
 
-    python bench/bench_messenger.py [--count N] [--profile]
+    python -m bench.messenger        shows where the time of the round trips goes
 
 Both ends run in one thread, so a round trip costs what it prints on one processor core; between
-two processes each pays about half. `--profile` shows where the time of the round trips goes.
+two processes each pays about half.
 """
 
 from __future__ import annotations
 
-import argparse
 import cProfile
 import pstats
-import statistics
-import sys
 import time
 from collections.abc import Awaitable, Callable
 
 import trio
+from bench.figures import LOOP, OURS, Sheet
+from bench.machine import pass_seconds
+from bench.plan import Plan
 
 from mdsdaemon.encoding import U64, Blob
 from mdsdaemon.encoding import field as wire_field
@@ -40,7 +40,6 @@ from mdsdaemon.net.socket_transport import SocketTransport
 from mdsdaemon.types.entity import MDS, EntityAddr, EntityAddrVec, EntityName, PeerName
 
 KEYS = AuthKeys(bytes(16), bytes(64))
-BATCHES = 20
 MODES = {"crc": CEPH_CON_MODE_CRC, "secure": CEPH_CON_MODE_SECURE}
 
 
@@ -135,8 +134,10 @@ def make(con_mode: int, number: int) -> tuple[Messenger, Counting]:
     return messenger, dispatcher
 
 
-async def measure(mode: str, count: int, size: int, profile: cProfile.Profile | None) -> None:
-    """Print what a round trip takes, and how many messages go one way, with `size` bytes."""
+async def work(
+    mode: str, count: int, size: int, batches: int, profile: cProfile.Profile | None = None
+) -> tuple[list[float], list[float]]:
+    """Seconds of a round trip, and of a message one way, with `size` bytes: one for each batch."""
     server, there = make(MODES[mode], 0)
     client, here = make(MODES[mode], 1)
     payload = bytes(size)
@@ -163,10 +164,9 @@ async def measure(mode: str, count: int, size: int, profile: cProfile.Profile | 
 
         if profile is not None:
             profile.enable()
-        best, median = await timed(round_trips, count)
+        trips = [await timed(round_trips, count) for _ in range(batches)]
         if profile is not None:
             profile.disable()
-        report(f"{mode:6} {size:7} B  round trip", best * 1e6, median * 1e6, "µs")
 
         async def one_way() -> None:
             there.then = lambda msg: None
@@ -175,40 +175,37 @@ async def measure(mode: str, count: int, size: int, profile: cProfile.Profile | 
                 send(con, number)
             await there.reached.wait()
 
-        best, median = await timed(one_way, count)
-        report(f"{mode:6} {size:7} B  one way", 1 / best, 1 / median, "messages/s")
+        ways = [await timed(one_way, count) for _ in range(batches)]
         nursery.cancel_scope.cancel()
+    return trips, ways
 
 
-async def timed(run: Callable[[], Awaitable[None]], count: int) -> tuple[float, float]:
-    """Best and median of BATCHES runs, in seconds for each of `count`."""
-    took = []
-    for _ in range(BATCHES):
-        begin = time.perf_counter()
-        await run()
-        took.append((time.perf_counter() - begin) / count)
-    return min(took), statistics.median(took)
+async def timed(run: Callable[[], Awaitable[None]], count: int) -> float:
+    """Seconds for each of `count`."""
+    begin = time.perf_counter()
+    await run()
+    return (time.perf_counter() - begin) / count
 
 
-def report(what: str, best: float, median: float, unit: str) -> None:
-    """One line; on a busy machine the best batch is nearer to the truth than the median."""
-    sys.stdout.write(f"{what:32} best {best:10.1f}   median {median:10.1f} {unit}\n")
+def measure(sheet: Sheet, plan: Plan) -> None:
+    """Both modes with small and large messages; the best batch of each run."""
+    count, batches = plan.pick(500, 300), plan.pick(6, 4)
+    for mode in MODES:
+        for size, number in ((100, count), (1 << 20, max(10, count // 20))):
+            for _ in range(plan.pick(5, 3)):
+                loop = pass_seconds()
+                trips, ways = trio.run(work, mode, number, size, batches)
+                what = "100 bytes" if size == 100 else "1 MiB"
+                for name, seconds in ((f"round trip, {what}", trips), (f"one way, {what}", ways)):
+                    sheet.add(f"{name}, {mode}", LOOP, 1e6 * loop, "µs")
+                    sheet.add(f"{name}, {mode}", OURS, 1e6 * min(seconds), "µs")
 
 
 def main() -> None:
-    """Measure both modes with small and large messages."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=500, help="messages per batch")
-    parser.add_argument("--profile", action="store_true", help="profile small round trips in crc")
-    args = parser.parse_args()
-    if args.profile:
-        profile = cProfile.Profile()
-        trio.run(measure, "crc", args.count, 100, profile)
-        pstats.Stats(profile).sort_stats("tottime").print_stats(30)
-        return
-    for mode in MODES:
-        trio.run(measure, mode, args.count, 100, None)
-        trio.run(measure, mode, max(10, args.count // 20), 1 << 20, None)
+    """See the module."""
+    profile = cProfile.Profile()
+    trio.run(work, "crc", 500, 100, 20, profile)
+    pstats.Stats(profile).sort_stats("tottime").print_stats(30)
 
 
 if __name__ == "__main__":

@@ -1,90 +1,111 @@
-"""`nox -s bench` (or `python -m bench`): figures as tables, and all samples as JSON.
+"""`nox -s bench` (or `python -m bench`): mdsdaemon beside ceph-mds, and within one process.
 
-nox -s bench -- [--rounds N] [--idle SECONDS] [--clients N …] [--count N] [--json FILE]
-               [beside] [cache] [cluster] [codecs] [journal] [messenger] [operations] [failover]
-               [requests]
+    nox -s bench                        everything, as tables
+    nox -s bench -- operations sessions some parts
+    nox -s bench -- --write             everything into bench/figures.json and docs/performance.md
+    nox -s bench -- --quick             a reduced set; what is slower than the figures kept
+
+Samples of our daemon and of its rival are taken in turns; a ratio is that of their medians, its
+spread that of neighbouring samples.
 """
 
+from __future__ import annotations
+
 import argparse
-import json
-import platform
-import subprocess
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from bench import beside, cache, cluster, codecs, failover, journal, operations, requests
+from attrs import evolve
+from bench import docs, guard
+from bench.figures import Figure
+from bench.machine import environment
+from bench.markdown import tables
+from bench.parts import PARTS, Part, chosen
+from bench.plan import Plan
+from bench.results import KEPT, Results, Run, with_samples
 
-PARTS = (
-    "codecs",
-    "messenger",
-    "journal",
-    "cache",
-    "requests",
-    "beside",
-    "cluster",
-    "operations",
-    "failover",
-)
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
+    parser.add_argument("--quick", action="store_true", help="a reduced set, compared")
+    parser.add_argument("--write", action="store_true", help="keep the figures, write the docs")
+    parser.add_argument("--redraw", action="store_true", help="the docs anew from what is kept")
+    parser.add_argument("--python", help="interpreter of the daemon (default: this one)")
+    parser.add_argument("--rounds", type=int, help="lives of each daemon")
+    parser.add_argument("--idle", type=float, help="seconds to watch a standby")
+    parser.add_argument("--clients", type=int, nargs="+", help="at a time")
+    parser.add_argument("--count", type=int, help="calls of each operation")
+    parser.add_argument("--json", type=Path, help="write all samples there")
+    return parser
+
+
+def say(text: str) -> None:
+    pass
+
+
+def measured(parts: Iterable[Part], plan: Plan) -> dict[str, list[Figure]]:
+    """Run them; each part's tables are shown as soon as they are there."""
+    figures = {}
+    for part in parts:
+        begun = time.monotonic()
+        sheet = part.run(plan)
+        figures[part.name] = sheet.figures
+        took = time.monotonic() - begun
+        say(f"## {part.title} ({part.name}{', quick' if plan.quick else ''}; {took:.0f} s)\n")
+        say(tables(sheet.summaries(), part.names) + "\n")
+    return figures
+
+
+def runs(figures: dict[str, list[Figure]], about: dict[str, object]) -> dict[str, Run]:
+    return {
+        name: Run(about, [figure.summary() for figure in mine]) for name, mine in figures.items()
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all")
-    parser.add_argument("--rounds", type=int, default=5, help="lives of each daemon")
-    parser.add_argument("--idle", type=float, default=5, help="seconds to watch a standby")
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16], help="at a time")
-    parser.add_argument("--count", type=int, default=300, help="calls of each operation")
-    parser.add_argument("--json", type=Path, help="write all samples there")
+    parser = arguments()
     asked = parser.parse_args()
-    parts = asked.parts or PARTS
-    if unknown := set(parts) - set(PARTS):
+    if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    results: dict[str, object] = {
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()} {platform.release()}",
+    kept = Results.load()
+    if asked.redraw:
+        say(f"written: {', '.join(docs.write(kept.full))}")
+        return
+    python = asked.python or sys.executable
+    changes = {
+        name: getattr(asked, name)
+        for name in ("rounds", "idle", "clients", "count")
+        if getattr(asked, name) is not None
     }
-    out = sys.stdout
-    if "codecs" in parts:
-        rates = codecs.measure()
-        results["codecs"] = codecs.as_json(rates)
-        print(codecs.table(rates), end="\n\n", file=out, flush=True)
-    if "messenger" in parts:
-        program = Path(__file__).with_name("bench_messenger.py")
-        subprocess.run([sys.executable, str(program)], check=True)
-        print(file=out, flush=True)
-    if "journal" in parts:
-        rows = journal.measure()
-        results["journal"] = journal.as_json(rows)
-        print(journal.table(rows), end="\n\n", file=out, flush=True)
-    if "cache" in parts:
-        costs = cache.measure()
-        results["cache"] = cache.as_json(costs)
-        print(cache.table(costs), end="\n\n", file=out, flush=True)
-    if "requests" in parts:
-        times = requests.measure()
-        results["requests"] = requests.as_json(times)
-        print(requests.table(times), end="\n\n", file=out, flush=True)
-    if "beside" in parts:
-        figures = beside.measure(asked.rounds, asked.idle)
-        results["beside"] = beside.as_json(figures)
-        print(beside.table(figures), end="\n\n", file=out, flush=True)
-    if "cluster" in parts:
-        starts, objects = cluster.starts(asked.rounds), cluster.objects(min(asked.rounds, 3))
-        results["cluster"] = cluster.as_json(starts, objects)
-        for sheet in (starts, objects):
-            print(cluster.table(sheet), end="\n\n", file=out, flush=True)
-    if "operations" in parts:
-        done = operations.measure(asked.rounds, asked.clients, asked.count)
-        results["operations"] = operations.as_json(done)
-        print(operations.table(done), end="\n\n", file=out, flush=True)
-    if "failover" in parts:
-        lives = failover.measure(min(asked.rounds, 3))
-        results["failover"] = failover.as_json(lives)
-        print(failover.table(lives), end="\n\n", file=out, flush=True)
+    about = environment(python)
+    full, quick = Plan(python=python), Plan.reduced(python)
+    plan = evolve(quick if asked.quick else full, **changes)
+    figures = measured(chosen(asked.parts, asked.quick), plan)
     if asked.json is not None:
-        asked.json.write_text(json.dumps(results, indent=1) + "\n")
-    else:
-        print(json.dumps(results), file=out)
+        every = [figure for mine in figures.values() for figure in mine]
+        asked.json.write_text(with_samples(about, every))
+    now = runs(figures, about)
+    if asked.quick and not asked.write:
+        then = [one for name in now for one in kept.quick.get(name, Run({}, [])).figures]
+        say(guard.guard(then, [one for run in now.values() for one in run.figures]))
+    if asked.write:
+        keep(kept, now, asked.quick)
+        if not asked.quick:
+            also = [PARTS[name] for name in figures if PARTS[name].quick]
+            keep(kept, runs(measured(also, quick), about), True)
+            say(f"written: {', '.join([KEPT.name, *docs.write(kept.full)])}")
+
+
+def keep(kept: Results, now: dict[str, Run], quick: bool) -> None:
+    """Put them into the file in the repository."""
+    kept.of(quick).update(now)
+    kept.save()
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ It fails if one of them is ever late with its beacons.
 
 from __future__ import annotations
 
-from tests.real.cluster import RealCluster
-from tests.real.crowd import IMPATIENT, watch
-
 from bench.figures import OURS, REAL, Sheet
 from bench.plan import Plan
+from tests.real.cluster import RealCluster
+from tests.real.crowd import IMPATIENT, watch
 
 COUNT, SECONDS = 1000, 60
 

@@ -1,8 +1,8 @@
 """Tables and drawings into docs/: between markers, so that what people wrote around them stays.
 
-    <!-- bench: operations -->
-    (written by the bench)
-    <!-- end of bench -->
+<!-- bench: operations -->
+(written by the bench)
+<!-- end of bench -->
 """
 
 from __future__ import annotations

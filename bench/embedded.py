@@ -14,12 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.figures import OURS, REAL, Sheet
+from bench.plan import Plan
 from tests.real.cluster import RealCluster
 from tests.real.daemons import wait_for
 from tests.real.embedded_cluster import EmbeddedCluster
-
-from bench.figures import OURS, REAL, Sheet
-from bench.plan import Plan
 
 SIZES = {"4 KiB": 4096, "4 MiB": 4 << 20}
 DEPTHS = {"4 KiB": (1, 16), "4 MiB": (1, 4)}

@@ -11,12 +11,11 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from tests.real.cluster import Mds, RealCluster
-from tests.real.daemons import wait_for
-
 from bench.figures import Sheet
 from bench.lives import active, clients, in_turns, real_cluster
 from bench.plan import Plan
+from tests.real.cluster import Mds, RealCluster
+from tests.real.daemons import wait_for
 
 CLIENTS = 4
 BEFORE, LOAD = 2.0, 9.0
@@ -72,5 +71,5 @@ def one_life(sheet: Sheet, cluster: RealCluster, kind: str) -> None:
 
 def measure(sheet: Sheet, plan: Plan) -> None:
     """Lives of both kinds in turns."""
-    with real_cluster(plan, **OPTIONS) as cluster:
+    with real_cluster(plan, OPTIONS) as cluster:
         in_turns(plan.pick(plan.rounds, 1), partial(one_life, sheet, cluster))

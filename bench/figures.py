@@ -129,7 +129,8 @@ class Summary:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """The reverse. KeyError or TypeError: it is something else."""
-        key = Key(**{k: plain[k] for k in ("part", "name", "table", "quantity", "size") if k in plain})
+        names = ("part", "name", "table", "quantity", "size")
+        key = Key(**{name: plain[name] for name in names if name in plain})
         low_high = plain.get("spread")
         return cls(
             key,

@@ -1,9 +1,10 @@
 """A client on stock libcephfs that makes one kind of operation at a time and times each.
 
-`python3 fs_load.py CONF FS NAME [FOLDER]`: reads lines of JSON `[operation, count, {more}]`, answers
-each with `{"seconds": …, "latencies": [microseconds, …]}`. The first operations stand in the order
-in which they can be asked for: later ones use what earlier ones made, in the client's own folder
-/NAME (or in FOLDER, which is there already). With `seconds` among what is more, it goes on for as long.
+`python3 fs_load.py CONF FS NAME [FOLDER]`: reads lines of JSON `[operation, count, {more}]`,
+answers each with `{"seconds": …, "latencies": [microseconds, …]}`. The first operations stand in
+the order in which they can be asked for: later ones use what earlier ones made, in the client's own
+folder /NAME (or in FOLDER, which is there already). With `seconds` among what is more, it goes on
+for as long.
 """
 
 # ruff: noqa: T201 -- it answers on its standard output
@@ -92,9 +93,22 @@ class Load:
         self.fs.rename(path, path + "x")
         self.fs.unlink(path + "x")
 
-    def enter(self, _, folder):
+    def enter(self, _, path):
         """Work in another folder from here on."""
-        self.dir = folder
+        self.dir = path
+
+    def make(self, _, path):
+        """A new folder, and work there."""
+        self.fs.mkdir(path, 0o755)
+        self.dir = path
+
+    def leave(self, _):
+        """The last one."""
+        self.fs.unmount()
+        self.fs.shutdown()
+
+    def sync(self, _):
+        self.fs.sync_fs()
 
     def fill(self, n, first=0):
         """A file that has no data, made without being opened."""
@@ -104,8 +118,8 @@ class Load:
         """stat of files all over a directory that `fill` has made."""
         self.fs.stat(f"{self.dir}/n{(n + 1) * step % size:07d}")
 
-    def drop(self, n):
-        self.fs.unlink(f"{self.dir}/n{n:07d}")
+    def drop(self, n, first=0):
+        self.fs.unlink(f"{self.dir}/n{n + first:07d}")
 
 
 def turns(count, seconds):

@@ -17,7 +17,8 @@ def exponent(each: Mapping[int, float]) -> float | None:
     The slope of a line through the logarithms, from `SETTLED` on, plus one; None for fewer than
     two sizes.
     """
-    points = [(math.log(n), math.log(cost)) for n, cost in each.items() if n >= SETTLED and cost > 0]
+    settled = {n: cost for n, cost in each.items() if n >= SETTLED and cost > 0}
+    points = [(math.log(n), math.log(cost)) for n, cost in settled.items()]
     if len(points) < 2:
         return None
     middle_x = sum(x for x, _ in points) / len(points)

@@ -86,7 +86,9 @@ def told(changes: Sequence[Change], missing: int = 0) -> str:
             head = ["figure", "ratio", "kept", "now", "factor", "of which spread"]
             lines.append(f"{word} than the figures that were kept:\n\n{grid(head, rows, 2)}\n")
     same = sum(not (change.slower or change.faster) for change in changes)
-    lines.append(f"{same} of {len(changes)} figures are what they were, as far as their spread tells.")
+    lines.append(
+        f"{same} of {len(changes)} figures are as they were, as far as their spread tells."
+    )
     if missing:
         lines.append(f"{missing} figures were not kept before; `--write` keeps them.")
     return "\n".join(lines)
@@ -96,5 +98,3 @@ def guard(then: Sequence[Summary], now: Sequence[Summary]) -> str:
     """The whole comparison as text."""
     kept = {one.key for one in then}
     return told(compare(then, now), sum(one.key not in kept for one in now))
-
-

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.plan import Plan
 from tests.real.admin import SYSTEM_PYTHON
 from tests.real.cluster import Mds, RealCluster
-
-from bench.plan import Plan
 
 KINDS = ("ours", "real")
 OPTIONS = {
@@ -26,9 +25,11 @@ PROGRAM = Path(__file__).with_name("fs_load.py")
 
 
 @contextmanager
-def real_cluster(plan: Plan, *, osd: bool = True, **options: str) -> Iterator[RealCluster]:
-    """A cluster whose `ours` run in the plan's interpreter."""
-    made = RealCluster(osd=osd, options={**OPTIONS, **options}, python=plan.python)
+def real_cluster(
+    plan: Plan, options: Mapping[str, str] | None = None, *, osd: bool = True
+) -> Iterator[RealCluster]:
+    """A cluster whose `ours` run in the plan's interpreter; `options` beside `OPTIONS`."""
+    made = RealCluster(osd=osd, options={**OPTIONS, **(options or {})}, python=plan.python)
     with made as cluster:
         yield cluster
 

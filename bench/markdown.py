@@ -139,7 +139,6 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int =
         ]
         return f"| {' | '.join(padded)} |"
 
-    rule = [
-        "-" * width if i < text_columns else "-" * (width - 1) + ":" for i, width in enumerate(widths)
-    ]
+    ends = ["-" if i < text_columns else ":" for i in range(len(widths))]
+    rule = ["-" * (width - 1) + end for width, end in zip(widths, ends, strict=True)]
     return "\n".join([line(head), line(rule), *map(line, rows)])

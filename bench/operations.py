@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.real.cluster import RealCluster
-
 from bench.figures import Sheet, percentile
 from bench.lives import active, clients, in_turns, real_cluster
 from bench.plan import Plan
+from tests.real.cluster import RealCluster
 
 STEPS = (
     "mkdir", "create", "write", "chmod", "setxattr", "symlink", "link", "rename", "remount",

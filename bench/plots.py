@@ -15,7 +15,8 @@ _ROW, _BARS, _LABELS, _TOP = 20, 420, 330, 46
 
 def slug(text: str) -> str:
     """As a file's name."""
-    return "".join(c if c.isalnum() else "-" for c in text.lower()).strip("-")
+    plain = text.lower().replace("µ", "u")
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in plain).strip("-")
 
 
 def plots(part: str, figures: Sequence[Summary], title: str) -> dict[str, str]:

@@ -72,7 +72,7 @@ def _runs(plain: Mapping[str, Any]) -> dict[str, Run]:
 
 
 def lines(plain: Any, depth: int = 0) -> str:
-    """JSON with a line for each innermost object: a change of one figure is a change of one line."""
+    """JSON with a line for each figure: so many lines of a change are so many figures."""
     if isinstance(plain, dict) and any(isinstance(v, dict | list) for v in plain.values()):
         if "unit" in plain:
             return json.dumps(plain, ensure_ascii=False)
@@ -89,16 +89,14 @@ def lines(plain: Any, depth: int = 0) -> str:
 
 def with_samples(environment: Mapping[str, Any], figures: Iterable[Figure]) -> str:
     """Everything that was measured, for other programs."""
-    measured = [
-        {**figure.summary().to_plain(), "samples": figure.samples} for figure in figures
-    ]
+    measured = [{**figure.summary().to_plain(), "samples": figure.samples} for figure in figures]
     return json.dumps({"environment": dict(environment), "figures": measured}, indent=1) + "\n"
 
 
-def figures_from_plain(plain: Iterable[Mapping[str, Any]]) -> list[Figure]:
+def figures_from_json(text: str) -> list[Figure]:
     """The figures of `with_samples`."""
     made = []
-    for one in plain:
+    for one in json.loads(text)["figures"]:
         summary = Summary.from_plain(one)
         made.append(Figure(summary.key, summary.unit, summary.better, dict(one["samples"])))
     return made

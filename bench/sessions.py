@@ -10,13 +10,12 @@ import json
 import subprocess
 from functools import partial
 
-from tests.real.cluster import RealCluster
-from tests.real.daemons import wait_for
-
 from bench.figures import Sheet
 from bench.lives import active, in_turns, real_cluster
 from bench.machine import ROOT
 from bench.plan import Plan
+from tests.real.cluster import RealCluster
+from tests.real.daemons import wait_for
 
 
 def one_life(sheet: Sheet, cluster: RealCluster, plan: Plan, number: int, kind: str) -> None:

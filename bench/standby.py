@@ -7,11 +7,10 @@ import statistics
 import time
 from functools import partial
 
-from tests.real.cluster import RealCluster
-
 from bench.figures import Sheet
 from bench.lives import in_turns, real_cluster, timed
 from bench.plan import Plan
+from tests.real.cluster import RealCluster
 
 QUESTIONS = 30
 """One sample is the median of so many answers."""

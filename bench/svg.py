@@ -26,8 +26,9 @@ class Drawing:
         self.rectangle(0, 0, width, height, PAPER)
 
     def rectangle(self, x: float, y: float, width: float, height: float, fill: str) -> None:
-        size = {"width": _n(width), "height": _n(height)}
-        ET.SubElement(self._root, "rect", x=_n(x), y=_n(y), fill=fill, **size)
+        ET.SubElement(
+            self._root, "rect", x=_n(x), y=_n(y), width=_n(width), height=_n(height), fill=fill
+        )
 
     def line(
         self, points: Sequence[tuple[float, float]], colour: str = INK, width: float = 1,
@@ -46,9 +47,7 @@ class Drawing:
             element.set("stroke-dasharray", dashes)
 
     def dot(self, x: float, y: float, colour: str, radius: float = 2.5) -> None:
-        ET.SubElement(
-            self._root, "circle", cx=_n(x), cy=_n(y), r=_n(radius), fill=colour
-        )
+        ET.SubElement(self._root, "circle", cx=_n(x), cy=_n(y), r=_n(radius), fill=colour)
 
     def text(
         self, x: float, y: float, text: str, *, anchor: str = "start", size: int = 12,

@@ -51,7 +51,8 @@ class TellQueue:
         self._executor = executor
         self._log = log
         self._waiting: deque[MCommand] = deque()
-        self._changed = trio.lowlevel.ParkingLot()
+        self._workers = 0
+        self._nursery: trio.Nursery | None = None
 
     def queue_tell_command(self, msg: MCommand) -> None:
         """Take a command; when too many wait, its sender is told to come back."""
@@ -60,23 +61,31 @@ class TellQueue:
             reply_to(msg, Result(-errno.EBUSY, "too many commands are waiting; try again", b""))
             return
         self._waiting.append(msg)
-        self._changed.unpark()
+        self._add_worker()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run commands until cancelled."""
-        places = trio.CapacityLimiter(MAX_RUNNING)
-        async with trio.open_nursery() as nursery:
-            task_status.started()
-            while True:
-                while not self._waiting:
-                    await self._changed.park()
-                msg = self._waiting.popleft()
-                place = object()
-                await places.acquire_on_behalf_of(place)
-                nursery.start_soon(self._run_one, msg, places, place)
+        async with trio.open_nursery() as self._nursery:
+            try:
+                for _ in self._waiting:
+                    self._add_worker()
+                task_status.started()
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
 
-    async def _run_one(self, msg: MCommand, places: trio.CapacityLimiter, place: object) -> None:
+    def _add_worker(self) -> None:
+        if self._nursery is not None and self._workers < MAX_RUNNING:
+            self._workers += 1
+            self._nursery.start_soon(self._work)
+
+    async def _work(self) -> None:
+        """Run what waits, the oldest first, whichever task was started for it."""
         try:
-            reply_to(msg, await self._executor.execute(msg.cmd, msg.data))
+            while self._waiting:
+                msg = self._waiting.popleft()
+                reply_to(msg, await self._executor.execute(msg.cmd, msg.data))
+                if self._waiting:
+                    await trio.lowlevel.checkpoint()
         finally:
-            places.release_on_behalf_of(place)
+            self._workers -= 1

@@ -7,6 +7,8 @@ tested is what was installed. Arguments after `--` go to pytest, or to the bench
     nox -- --corpus DIR                       the codecs also on a corpus of encoded objects
     nox -s real-ceph -- --mds-kind both       the behaviour tests also on ceph-mds itself
     nox -s tests -- tests/unit -k frames -x
+    nox -s bench -- --quick                   what got slower since bench/figures.json was written
+    nox -s bench -- --write                   figures into that file and docs/performance.md
 """
 
 import sys
@@ -73,5 +75,5 @@ def real_ceph(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Figures beside ceph-mds, and of the codecs and the messenger."""
+    """Figures beside ceph-mds, and within one process; see bench/__main__.py."""
     session.run(*PYTHON, "bench", *session.posargs)

@@ -76,7 +76,7 @@ def bar_chart(figures: Sequence[Summary], title: str) -> str:
 
 # -- lines -------------------------------------------------------------------------------------
 
-_WIDTH, _HEIGHT, _LEFT, _LEGEND = 480, 320, 70, 300
+_WIDTH, _HEIGHT, _LEFT, _LEGEND = 480, 320, 70, 350
 
 
 def line_chart(figures: Sequence[Summary], title: str) -> str:

@@ -118,7 +118,13 @@ class FakeMDLog:
         for callback in due:
             callback()
 
-    def when_safe(self, pos: int, callback: Callable[[], None]) -> None:
+    def end_of_dispatch(self) -> None:
+        self.flush()
+
+    def hurry(self) -> None:
+        pass
+
+    def when_safe(self, pos: int, callback: Callable[[], None], *, patient: bool = False) -> None:
         if pos <= self.safe_pos:
             callback()
         else:

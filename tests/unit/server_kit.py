@@ -80,13 +80,14 @@ def in_trio(test: Callable[..., None]) -> Callable[..., None]:
 
 
 class FakeConnection:
-    """A client's connection: what the rank sends is kept."""
+    """A client's connection: keeps what the rank sends; `pushed`: how much of it was out early."""
 
     def __init__(self) -> None:
         self.features = FEATURES_PACIFIC
         self.session: Any = None
         self.peer_type = CLIENT
         self.sent: list[Any] = []
+        self.pushed = 0
         self.down = False
 
     def mark_down(self) -> None:
@@ -94,6 +95,9 @@ class FakeConnection:
 
     def send_message(self, msg: Any) -> None:
         self.sent.append(msg)
+
+    def push(self) -> None:
+        self.pushed = len(self.sent)
 
 
 @attrs.define

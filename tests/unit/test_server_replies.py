@@ -43,6 +43,31 @@ def test_the_one_who_asked_hears_at_once_and_again() -> None:
 
 
 @in_trio
+def test_the_one_who_asked_hears_before_the_event_is_made() -> None:
+    kit = ServerKit()
+    client = kit.client()
+    client.mkdir("/first")
+    seen: list[tuple[int, int]] = []
+    kit.mdlog.on_submit.append(lambda _: seen.append((client.con.pushed, len(client.con.sent))))
+    before = len(client.con.sent)
+    client.send(MdsOp.MKDIR, "/d", args=MkdirArgs(0o755))
+    assert seen == [(before + 1, before + 1)]
+
+
+@in_trio
+def test_who_has_to_leave_locks_hears_after_that() -> None:
+    """Others are told of the change when they are left, so its place in the journal is known."""
+    kit = ServerKit()
+    client, other = kit.client(), kit.client()
+    client.mkdir("/d")
+    other.getattr("/d")
+    heard: list[int] = []
+    kit.mdlog.on_submit.append(lambda _: heard.append(len(client.replies(client.tid))))
+    assert client.rmdir("/d").result == 0
+    assert heard[0] == 0
+
+
+@in_trio
 def test_others_hear_when_it_is_safe() -> None:
     kit = ServerKit()
     client, other = kit.client(), kit.client()

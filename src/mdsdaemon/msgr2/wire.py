@@ -287,6 +287,11 @@ class Wire:
         """Front, middle and data bytes of the message whose beginning has arrived; 0 if none."""
         return self._reader.incoming_bytes
 
+    @property
+    def has_input(self) -> bool:
+        """Bytes were received that no event has told of yet."""
+        return self._reader.buffered > 0
+
     # ---- the end ----
 
     def close(self) -> None:

@@ -180,6 +180,14 @@ class Connection:
         self._kick()
         return True
 
+    def push(self) -> None:
+        """Hand what is queued to the kernel now, if the peer can take it.
+
+        For the middle of a dispatch: the peer goes on while the rest is done.
+        """
+        if self._link is not None and self.is_connected:
+            self._link.push()
+
     def send_keepalive(self) -> None:
         """Ask the peer for a sign of life, now or as soon as the connection is up again."""
         if self._session is None or self._closed:

@@ -148,6 +148,11 @@ class Link:
             self._unsendable = exc
             self._writer_wakeup.unpark_all()
 
+    def push(self) -> None:
+        """Send what is queued now, unless more input is at hand: then with what that brings."""
+        if not self.wire.has_input:
+            self.flush_or_fail()
+
     def send_keepalive(self) -> None:
         """Ask the peer for a sign of life; its answer carries the time it was asked at."""
         self.wire.send_keepalive(trio.current_time())

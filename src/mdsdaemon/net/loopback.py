@@ -51,6 +51,9 @@ class LoopbackConnection(Connection):
         self._changed.unpark_all()
         return True
 
+    def push(self) -> None:
+        """Nothing: a dispatch is not interrupted by another."""
+
     def retain(self) -> Callable[[], None]:
         """No throttle applies here."""
         return lambda: None

@@ -142,10 +142,10 @@ class RankCore(ABC):
 
     def end_of_dispatch(self) -> None:
         """A message, or what followed a reply of RADOS, is dealt with: run what became possible,
-        and send what was journaled on its way.
+        and write what was journaled if somebody waits for it.
         """
         self.queue.drain()
-        self.mdlog.flush()
+        self.mdlog.end_of_dispatch()
 
     # -- what MDSRank does -------------------------------------------------------------------
 

@@ -5,8 +5,11 @@
     mut.inode(parent).ctime = now          # announce first, then change
     end = mut.submit()                     # the event ends there in the journal
 
-Between the first announcement and `submit` nothing may await. The cache shows the change at once;
-who may not know of it before it is safe is told by `pos` and `pos_client` of what changed.
+Between the first announcement and `submit` nothing may await. A reply that is not to wait for the
+event's encoding can be sent before it: `settle`, reply, `submit`.
+
+The cache shows the change at once; who may not know of it before it is safe is told by `pos` and
+`pos_client` of what changed.
 
 What `submit` does: sums of directories, versions, dirty marks in the segment, the EMetaBlob with
 the ancestors that a replay needs.
@@ -51,6 +54,7 @@ class Mutation:
         kind: what is done, as it stands in the event (`mkdir`, `setattr`, …).
         stamp: nanoseconds since the epoch: the time of the change.
         client: the number of the client that asked for it; 0: nobody did.
+        hidden: clients do not see that anything has changed: who sees it need not wait for it.
         reqid: the request, for those who ask whether it was done.
 
     Attributes:
@@ -65,6 +69,7 @@ class Mutation:
         *,
         stamp: int,
         client: int = 0,
+        hidden: bool = False,
         reqid: MetaReqId | None = None,
         oldest_tid: int = 0,
     ) -> None:
@@ -72,6 +77,7 @@ class Mutation:
         self.kind = kind
         self.stamp = stamp
         self.client = client
+        self.hidden = hidden
         self.reqid = reqid
         self.segment = rank.mdlog.segment
         self._builder = BlobBuilder(self.segment, rank.mdlog.event_seq + 1)
@@ -80,6 +86,7 @@ class Mutation:
         self._dentries: dict[CDentry, None] = {}
         self._dirs: dict[CDir, None] = {}
         self._limited: dict[CInode, None] = {}
+        self._settled = False
         if reqid is not None:
             self.blob.client_reqs.append((reqid, oldest_tid))
 
@@ -183,15 +190,27 @@ class Mutation:
 
     # -- the end -----------------------------------------------------------------------------
 
+    def settle(self, *, deep: bool = False) -> None:
+        """All is changed: bring sums and versions up to date.
+
+        Then a reply can tell of it, if nothing comes between it and `submit`.
+
+        Args:
+            deep: carry sums up to the root now, not later.
+        """
+        self._settled = True
+        self._sum_up(deep)
+        self._set_versions()
+
     def submit(self, event: Any = None, *, deep: bool = False) -> int:
-        """Bring sums and versions up to date, journal the event; the position where it ends.
+        """Settle, if that is not done, and journal the event; the position where it ends.
 
         Args:
             event: with a `metablob` to be filled; an EUpdate of this kind if left out.
-            deep: carry sums up to the root now, not later.
+            deep: as in `settle`.
         """
-        self._sum_up(deep)
-        self._set_versions()
+        if not self._settled:
+            self.settle(deep=deep)
         self._builder.fill(self._inodes, self._dentries, self._dirs)
         if event is None:
             reqid = self.reqid or MetaReqId(PeerName(CLIENT, -1), 0)
@@ -298,8 +317,8 @@ class Mutation:
         safe, client = self.rank.mdlog.safe_pos, self.client
         for group in (self._inodes, self._dentries, self._dirs):
             for thing in group:
-                if thing.pos > safe and thing.pos_client != client:
-                    thing.pos_client = 0  # several clients' changes are under way
-                else:
+                if thing.pos <= safe:
                     thing.pos_client = client
+                elif thing.pos_client != client and not self.hidden:
+                    thing.pos_client = 0  # several clients' changes are under way
                 thing.pos = end

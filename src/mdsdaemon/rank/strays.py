@@ -272,7 +272,7 @@ class StrayManager:
                 self._let_go(inode, dn)
 
         # nothing may be deleted before the journal has that it was unlinked
-        self.rank.mdlog.when_safe(max(inode.pos, dn.pos, dn.dir.pos), push)
+        self.rank.mdlog.when_safe(max(inode.pos, dn.pos, dn.dir.pos), push, patient=True)
 
     def _item(self, inode: CInode, truncate: bool) -> PurgeItem:
         stored = inode.inode
@@ -339,7 +339,7 @@ class StrayManager:
         rank = self.rank
         rank.log.debug("reintegrate %s to %s", stray_dn, dn)
         node = nodes.when_taken_in(rank.snaps, inode, dn)
-        mut = Mutation(rank, "rename", stamp=rank.now())
+        mut = Mutation(rank, "rename", stamp=rank.now(), hidden=True)
         mut.unlink(stray_dn)
         mut.unlink(dn)
         mut.link_primary(dn, inode)

@@ -57,6 +57,8 @@ STAT_CAP_INODE_ALL = CAP_PIN | CAP_ANY_SHARED
 CAP_FLAG_AUTH = 1 << 0
 """In `flags` of a capability in a reply: the server is the one that decides."""
 
+CLIENT_CAPS_SYNC = 1 << 0
+"""Somebody waits for the acknowledgement."""
 CLIENT_CAPS_PENDING_CAPSNAP = 1 << 2
 """In `flags` that a client sends with its caps: what it holds for a snapshot follows."""
 

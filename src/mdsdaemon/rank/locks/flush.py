@@ -29,6 +29,7 @@ from mdsdaemon.types.client_caps import (
     CAP_FILE_WR,
     CAP_XATTR_EXCL,
     CLIENT_CAPS_PENDING_CAPSNAP,
+    CLIENT_CAPS_SYNC,
     ccap_string,
 )
 from mdsdaemon.types.client_ops import CapOp
@@ -101,6 +102,8 @@ class CapFlush(MaxSize):
             self.eval(inode)
         elif cap.cap_id == msg.cap_id:
             self._update(session, inode, cap, msg, dirty_bits)
+        if msg.flags & CLIENT_CAPS_SYNC and msg.dirty:
+            rank.mdlog.hurry()
 
     def _later(self, msg: Any, again: Any, ino: int = 0) -> None:
         """Handle it once the rank is active, or (`ino`) the inode is made by a replayed request."""
@@ -197,7 +200,7 @@ class CapFlush(MaxSize):
             return
         cap.flushing = dirty | (cap.flushing if cap.flush_end > mdlog.safe_pos else 0)
         cap.flush_end = end
-        mdlog.when_safe(end, lambda: self._acknowledged(cap))
+        mdlog.when_safe(end, lambda: self._acknowledged(cap), patient=True)
 
     def flushing_end(self, inode: CInode, client: int) -> int:
         """Where the journal is safe, the client's flush of the inode is acknowledged; 0: it is."""

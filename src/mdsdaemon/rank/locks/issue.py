@@ -225,6 +225,7 @@ class CapIssuer(CapState, ABC):
                     silent.append(cap)
                 continue
             elif over & cap.flushing and cap.flush_end > self.rank.mdlog.safe_pos:
+                self.rank.mdlog.hurry()
                 continue  # it is asked once its flush is acknowledged
             elif not cap.valid and pending & ~CAP_PIN:
                 # it believes that it has nothing but the pin: what it lost comes back first

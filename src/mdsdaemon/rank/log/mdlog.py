@@ -3,9 +3,13 @@
     segment = mdlog.segment          # what the event changes is noted there
     end = mdlog.submit(event)        # it is in the journal once safe_pos >= end
     mdlog.when_safe(end, callback)
-    mdlog.flush()                    # at the end of every dispatch
+    mdlog.end_of_dispatch()          # writes, if somebody waits
 
-Behaviour: ceph/ceph, src/mds/MDLog.h and .cc (Pacific)
+What was answered early waits for nobody's sake: it is written with what comes after it, together,
+when somebody waits for something to be safe, and at the latest `WRITE_AFTER` seconds later.
+
+Behaviour: ceph/ceph, src/mds/MDLog.h and .cc; src/mds/Server.cc, journal_and_reply, which flushes
+what had no early reply (Pacific)
 """
 
 from __future__ import annotations
@@ -35,7 +39,9 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.core import RankCore
 
 BATCH = 64
-"""Events after which writing begins although the dispatch goes on."""
+"""Events after which writing begins although nobody waits and the dispatch goes on."""
+WRITE_AFTER = 0.05
+"""Seconds after which writing begins although nobody waits."""
 
 
 class MDLog:
@@ -64,7 +70,11 @@ class MDLog:
         self.expiry = Expiry(self)
         self.replaying = Replay(self)
         self._unflushed = 0
+        self._flushed = 0
+        self._hurried = False
         self._segment_due = False
+        self._clock_runs = False
+        self._start_clock = trio.Event()
         self._waiters: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = count()
 
@@ -138,12 +148,24 @@ class MDLog:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve the journal until cancelled; it is created or opened, and writeable."""
-        await self._open.run(task_status=task_status)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write_late)
+            await self._open.run(task_status=task_status)
+
+    async def _write_late(self) -> None:
+        while True:
+            await self._start_clock.wait()
+            await trio.sleep(WRITE_AFTER)
+            self._start_clock = trio.Event()
+            self._clock_runs = False
+            self.flush()
 
     # -- writing -----------------------------------------------------------------------------
 
     def submit(self, event: Any) -> int:
-        """Append an event; the position at which it ends. It is written by the next `flush`."""
+        """Append an event; the position at which it ends. See `end_of_dispatch` for when it is
+        written.
+        """
         assert not self.capped, "an event after the journal was capped"
         segment = self.segment
         end = self._append(event, segment)
@@ -160,8 +182,7 @@ class MDLog:
         ):
             self._segment_due = True
         if self._unflushed >= BATCH:
-            self._open.flush()
-            self._unflushed = 0
+            self._write()
         return end
 
     def _append(self, event: Any, segment: LogSegment) -> int:
@@ -181,9 +202,28 @@ class MDLog:
         """
         if self._segment_due and not self.capped:
             self.start_new_segment()
+        self._hurried = False
         if self._unflushed:
-            self._unflushed = 0
-            self._open.flush()
+            self._write()
+
+    def _write(self) -> None:
+        journal = self._open
+        self._unflushed = 0
+        self._flushed = journal.write_pos
+        journal.flush()
+
+    def end_of_dispatch(self) -> None:
+        """What was submitted is written now if somebody waits for it, else soon."""
+        if self._hurried or self._segment_due:
+            self.flush()
+        elif self._unflushed and not self._clock_runs:
+            self._clock_runs = True
+            self._start_clock.set()
+
+    def hurry(self) -> None:
+        """Somebody waits for what was submitted."""
+        if self._unflushed:
+            self._hurried = True
 
     def start_new_segment(self) -> LogSegment:
         """Begin a segment with the map of what is ours."""
@@ -231,11 +271,17 @@ class MDLog:
         """Call back once `has_room`."""
         self.when_safe(self.write_pos - self._open.options.max_unsafe + 1, callback)
 
-    def when_safe(self, pos: int, callback: Callable[[], None]) -> None:
-        """Call back once the journal is on disk up to `pos`; at once if it is."""
+    def when_safe(self, pos: int, callback: Callable[[], None], *, patient: bool = False) -> None:
+        """Call back once the journal is on disk up to `pos`; at once if it is.
+
+        Args:
+            patient: nobody waits for that: nothing is written earlier for it.
+        """
         if pos <= self.safe_pos:
             callback()
         else:
+            if not patient and pos > self._flushed:
+                self._hurried = True
             heapq.heappush(self._waiters, (pos, next(self._numbers), callback))
 
     async def wait_safe(self, pos: int | None = None) -> None:

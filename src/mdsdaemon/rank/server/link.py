@@ -21,7 +21,7 @@ from mdsdaemon.rank.server.traverse import (
     two_places,
 )
 from mdsdaemon.rank.snap import nodes
-from mdsdaemon.rank.snap.notify import announce
+from mdsdaemon.rank.snap.notify import announce_later
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
@@ -61,7 +61,7 @@ def handle_link(server: Server, req: MDRequest) -> None:
     mut.link_remote(dn, target.ino, target.d_type, target)
     server.journal_and_reply(req, mut, inode=target, dentry=dn)
     if node is not None:
-        announce(rank, target, rank.mdlog.write_pos, new=True)
+        announce_later(rank, target)
     rank.store.maybe_fragment(place.directory)
 
 

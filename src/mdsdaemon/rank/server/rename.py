@@ -22,7 +22,7 @@ from mdsdaemon.rank.server.unlink import (
     stray_place,
 )
 from mdsdaemon.rank.snap import nodes
-from mdsdaemon.rank.snap.notify import announce
+from mdsdaemon.rank.snap.notify import announce_later
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.inode import CInode
@@ -86,7 +86,7 @@ def handle_rename(server: Server, req: MDRequest) -> None:
     new_realm = nodes.set_node(inode, node)
     server.journal_and_reply(req, mut, inode=inode, dentry=dest.dentry, changed=old)
     if new_realm and moves:
-        announce(rank, inode, rank.mdlog.write_pos, new=True)
+        announce_later(rank, inode)
     if old is not None:
         rank.strays.eval_stray(old)
     rank.store.maybe_fragment(dest.directory)

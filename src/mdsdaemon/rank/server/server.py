@@ -286,6 +286,19 @@ class Server:
             submitted: called with the end of the change in the journal, before the reply is sent.
         """
         rank, session, msg = self.rank, req.session, req.msg
+        early = (
+            not req.no_early_reply
+            and not mut.blob.allocated_ino
+            and not msg.is_replay
+            and rank.config.get_bool("mds_early_reply")
+        )
+        told = not self._leaves_out(truncated)
+        ahead = early and req.locks is None and submitted is None and not truncated
+        if ahead:
+            # nobody else is told of it meanwhile: the client can go on while it is journaled
+            mut.settle()
+            self._reply_to_change(req, inode, dentry, extra, told=told)
+            session.push()
         end = mut.submit()
         if submitted is not None:
             submitted(end)
@@ -297,24 +310,10 @@ class Server:
             rank.locker.issue_truncate(inode)
         if req.locks is not None:
             rank.locker.release(req)
-        reply = self._reply(req, 0)
-        follow = 0
-        told = (inode is not None or dentry is not None) and not msg.is_replay
-        if told and not self._leaves_out(truncated):
-            follow = put_trace(req, reply, inode, dentry)
-        reply.extra = extra
-        early = (
-            not req.no_early_reply
-            and not mut.blob.allocated_ino
-            and not msg.is_replay
-            and rank.config.get_bool("mds_early_reply")
-        )
+        if not ahead:
+            self._reply_to_change(req, inode, dentry, extra, told=told, end=0 if early else end)
         if early:
-            reply.safe = 0
-            session.send(reply, follow)
             session.send_when_safe(self._reply(req, 0), end)
-        else:
-            session.send(reply, end)
         self._note_latency(req)
         self._finish(req)
         for one in (inode, changed):
@@ -324,6 +323,26 @@ class Server:
             rank.truncator.start(inode, mut.segment)
         if new_ranges and inode is not None:
             rank.locker.share_when_safe(inode, end)
+
+    def _reply_to_change(
+        self,
+        req: MDRequest,
+        inode: CInode | None,
+        dentry: CDentry | None,
+        extra: bytes,
+        *,
+        told: bool,
+        end: int = 0,
+    ) -> None:
+        """Answer, with a trace if it is `told`; once the journal is safe up to `end`, or early."""
+        reply = self._reply(req, 0)
+        follow = 0
+        if told and (inode is not None or dentry is not None) and not req.msg.is_replay:
+            follow = put_trace(req, reply, inode, dentry)
+        reply.extra = extra
+        if not end:
+            reply.safe = 0
+        req.session.send(reply, end or follow)
 
     def _leaves_out(self, truncated: bool) -> bool:
         """Whether the reply to a change is to lack its trace, for a test of clients."""

@@ -68,10 +68,16 @@ class Outbox(ABC):
             return
         self._transmit(msg)
 
+    def push(self) -> None:
+        """Let the client have at once what was sent, not at the end of the present dispatch."""
+        if self.connection is not None:
+            self.connection.push()
+
     def send_when_safe(self, msg: Message, end: int) -> None:
         """Send once the journal is safe up to there; others need not stay behind it.
 
-        For the client's own acknowledgements: a safe reply, that of a flush for a snapshot.
+        For the client's own acknowledgements: a safe reply, that of a flush for a snapshot. It is
+        patient: a client in a hurry says so (`MDLog.hurry`).
         """
         self._when_safe(msg, end, self.send)
 
@@ -95,7 +101,7 @@ class Outbox(ABC):
                 send(msg)
 
         self._awaited += 1
-        rank.mdlog.when_safe(end, safe)
+        rank.mdlog.when_safe(end, safe, patient=True)
 
     def _transmit(self, msg: Message) -> None:
         if isinstance(msg, PUSHED):

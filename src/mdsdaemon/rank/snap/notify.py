@@ -67,6 +67,19 @@ def announce(rank: RankCore, inode: CInode, after: int, *, new: bool) -> None:
         session.send(msg, after)
 
 
+def announce_later(rank: RankCore, inode: CInode) -> None:
+    """Tell of the realm that has just come to be with an inode, once the journal is safe.
+
+    For what was answered early, with the new realm in the reply: nobody waits for this.
+    """
+
+    def safe() -> None:
+        if inode.snaprealm_blob and rank.cache.get_inode(inode.ino) is inode:
+            announce(rank, inode, 0, new=True)
+
+    rank.mdlog.when_safe(rank.mdlog.write_pos, safe, patient=True)
+
+
 def announce_all(rank: RankCore, after: int, *, removed: bool) -> None:
     """Tell every client which snapshots the file system has now."""
     trace = rank.snaps.global_realm.trace()

@@ -32,6 +32,9 @@ MAX_KEYRING_SIZE: Final = 64 << 20
 
 _HEADING: Final = re.compile(r"\[([^\]]*)\]\s*(?:[#;].*)?$")
 _QUOTES: Final = ("'", '"')
+_NO_TEXT: Final = re.compile(r"[\0-\x08\n\x0e-\x1f]")
+_PLAIN: Final = re.compile(r'"([^"\\]*)"|([^"\'#;\\][^#;\\]*)')
+"""A value with nothing in it that has to be looked at char by char."""
 
 
 class KeyringError(Exception):
@@ -290,7 +293,7 @@ def _lines(data: bytes, path: str) -> Iterator[tuple[int, str]]:
             line = raw.decode()
         except UnicodeDecodeError:
             line = "\0"
-        if any(char < " " and char not in "\t\r\v\f" for char in line):
+        if _NO_TEXT.search(line):
             raise _bad(path, number, "has bytes that no text has", "is this a keyring at all?")
         start = start or number
         pending += line.rstrip("\r")
@@ -308,6 +311,9 @@ def _lines(data: bytes, path: str) -> Iterator[tuple[int, str]]:
 def _value(rest: str, path: str, number: int) -> str:
     """The value after ``=``, without quotes, escapes and comment."""
     rest = rest.strip()
+    plain = _PLAIN.fullmatch(rest)
+    if plain is not None:
+        return plain[1] if plain[2] is None else plain[2]
     quote = rest[0] if rest.startswith(_QUOTES) else ""
     out: list[str] = []
     at = len(quote)

@@ -13,7 +13,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import trio
 
@@ -32,10 +32,8 @@ from mdsdaemon.messages.cmdparse import CmdMap
 from mdsdaemon.messages.formatter import Reply
 from mdsdaemon.messages.mds import MCommand, MMDSMap
 from mdsdaemon.messages.mon import MMonCommand, MMonMap
-from mdsdaemon.messages.pool import MRemoveSnaps
 from mdsdaemon.net.dispatcher import DaemonFault, Dispatcher
 from mdsdaemon.rank.interface import Rank, RankFactory
-from mdsdaemon.rank.session import Session
 from mdsdaemon.types.entity import CLIENT, MDS, MON, OSD, EntityAddrVec, type_name
 from mdsdaemon.types.sys_info import collect_sys_info
 
@@ -49,6 +47,7 @@ if TYPE_CHECKING:
     from mdsdaemon.config import Config
     from mdsdaemon.host import Host
     from mdsdaemon.messages.base import Message
+    from mdsdaemon.messages.pool import MRemoveSnaps
     from mdsdaemon.msgr2.auth import ClientAuth, ServerAuth
     from mdsdaemon.net.connection import Connection
     from mdsdaemon.net.messenger import Messenger
@@ -56,6 +55,7 @@ if TYPE_CHECKING:
     from mdsdaemon.recorder import FlightRecorder
 
 CEPH_MSG_OSD_MAP = 41
+MSG_REMOVE_SNAPS = 90
 
 MAX_UNREAD = 256
 """Answers to commands that may wait for a client to read them."""
@@ -76,7 +76,7 @@ _CORE: Final = frozenset(
     (
         MMonMap.TYPE,
         MMDSMap.TYPE,
-        MRemoveSnaps.TYPE,
+        MSG_REMOVE_SNAPS,
         MCommand.TYPE,
         CEPH_MSG_OSD_MAP,
         MMonCommand.TYPE,
@@ -202,8 +202,8 @@ class MDSDaemon(Dispatcher):
     def handle_command(self, msg: MCommand) -> bool:
         """A `tell` command; False when it came by a connection that is not a client's."""
         con = msg.connection
-        session = con.session
-        if not isinstance(session, Session):
+        session = sessions.session_of(con)
+        if session is None:
             return False
         live = (
             session.state_seq > 0
@@ -381,10 +381,10 @@ class MDSDaemon(Dispatcher):
         elif isinstance(msg, MMDSMap):
             if self._allowed(msg, MON | MDS):
                 self.handle_mds_map(msg)
-        elif isinstance(msg, MRemoveSnaps):
+        elif msg.TYPE == MSG_REMOVE_SNAPS:
             # ceph-mds without a rank would crash here.
             if self._allowed(msg, MON) and self.mds_rank is not None:
-                self.mds_rank.handle_remove_snaps(msg)
+                self.mds_rank.handle_remove_snaps(cast("MRemoveSnaps", msg))
         elif isinstance(msg, MCommand):
             return self.handle_command(msg)
         elif msg.TYPE == CEPH_MSG_OSD_MAP:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import mdsdaemon.messages.client_session  # noqa: F401 -- clients may speak before there is a rank
 from mdsdaemon.cephx.caps import CapsError, MDSAuthCaps
 from mdsdaemon.cephx.plug import AuthCapsInfo
-from mdsdaemon.rank.session import Session
 from mdsdaemon.types.entity import PeerName
 
 if TYPE_CHECKING:
     from mdsdaemon.net.connection import Connection
     from mdsdaemon.rank.interface import Rank
+    from mdsdaemon.rank.session import Session
 
 
 def parse_caps(
@@ -50,6 +49,8 @@ def accept(con: Connection, rank: Rank | None, log: logging.Logger) -> Session:
     no session map until the client asks to open it. Connections are taken without a rank too: a
     client with `allow *` may send commands.
     """
+    from mdsdaemon.rank.session import Session  # not before: a third of all types comes with it
+
     name = PeerName(con.peer_type, con.peer_global_id)
     session = rank.get_session(name) if rank is not None else None
     if session is None:
@@ -68,10 +69,19 @@ def accept(con: Connection, rank: Rank | None, log: logging.Logger) -> Session:
     return session
 
 
+def session_of(con: Connection) -> Session | None:
+    """What `accept` has given the connection; None if it is not a client's."""
+    if con.session is None:
+        return None
+    from mdsdaemon.rank.session import Session
+
+    return con.session if isinstance(con.session, Session) else None
+
+
 def is_idle(con: Connection) -> bool:
     """Whether the connection belongs to no session that a client has opened."""
-    session = con.session
-    return not isinstance(session, Session) or session.is_closed()
+    session = session_of(con)
+    return session is None or session.is_closed()
 
 
 def reset(con: Connection, log: logging.Logger, *, remote: bool) -> None:
@@ -79,8 +89,8 @@ def reset(con: Connection, log: logging.Logger, *, remote: bool) -> None:
 
     A closed session lets go of the connection; an open one keeps it, for the client may come back.
     """
-    session = con.session
-    if isinstance(session, Session):
+    session = session_of(con)
+    if session is not None:
         if session.is_closed():
             log.debug("closing connection %s for session %s", con, session.name)
             con.mark_down()

@@ -13,6 +13,7 @@ import attrs
 
 from mdsdaemon.encoding import DecodeError, WireCodec, field, wire, wire_codec, written
 from mdsdaemon.encoding.struct_codec import ByValue
+from mdsdaemon.messages import catalogue
 from mdsdaemon.types.entity import PeerName
 
 M = TypeVar("M", bound="Message")
@@ -23,7 +24,7 @@ PRIO_HIGH = 196
 PRIO_HIGHEST = 255
 
 TYPES: dict[int, type["Message"]] = {}
-"""Message classes by type code."""
+"""Message classes by type code; those of modules that are not loaded yet: see `catalogue`."""
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field, attrs.field))
@@ -133,6 +134,9 @@ def decode_message(
         DecodeError: unknown type, a compat version newer than ours, or bytes that do not decode.
     """
     cls = TYPES.get(type_code)
+    if cls is None:
+        catalogue.load(type_code)
+        cls = TYPES.get(type_code)
     if cls is None:
         raise DecodeError("Message", "type", 0, f"unknown message type {type_code}")
     codec = cls.CODEC

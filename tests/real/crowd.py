@@ -15,6 +15,8 @@ from tests.real.daemons import wait_for
 
 # A monitor is patient with daemons in its first minute; that would hide beacons missed.
 IMPATIENT = {"mds_beacon_mon_down_grace": "0"}
+KEY = "a"
+"""Whose key all of them use; they are called otherwise in the map."""
 JOINING = 0.3
 """Seconds for each, of which the monitor needs most: it tells all of every one."""
 
@@ -25,7 +27,7 @@ class Crowd:
     def __init__(self, cluster: RealCluster, names: list[str]) -> None:
         self.stderr = cluster.root / "log" / "crowd.err"
         program = Path(__file__).with_name("many_standbys.py")
-        argv = [cluster.python, str(program), str(cluster.conf), *names]
+        argv = [cluster.python, str(program), str(_conf(cluster)), *names]
         with self.stderr.open("wb") as errors:
             self.proc = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *argv],
@@ -52,6 +54,16 @@ class Crowd:
         told = self.phase("end")
         assert self.proc.wait(seconds) == 0, self.stderr.read_text()[-4000:]
         return told
+
+
+def _conf(cluster: RealCluster) -> Path:
+    """ceph.conf with a keyring that has their key alone, as on other machines: each reads it."""
+    keyring = cluster.root / "keyring.crowd"
+    (entry,) = cluster.mon("auth get", entity=f"mds.{KEY}")
+    keyring.write_text(f"[mds.{KEY}]\n\tkey = {entry['key']}\n")
+    # Ceph's range of ports has room for five hundred; these are the kernel's choice.
+    conf = cluster.root / "ceph.conf.crowd"
+    return cluster.write_conf(conf, keyring=str(keyring), ms_bind_port_max="0")
 
 
 @contextmanager

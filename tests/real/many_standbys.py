@@ -19,7 +19,7 @@ from mdsdaemon.daemon.embed import MDS, open_mds
 
 _BEGUN = time.monotonic()
 KEY = "a"
-"""Whose key they all use: each reads the whole keyring, so as many keys would take long."""
+"""Whose key they use."""
 
 
 def tell(phase: str, mdss: list[MDS]) -> None:
@@ -43,8 +43,7 @@ async def main(conf: str, names: list[str]) -> None:
     async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
 
         async def start(name: str) -> None:
-            # Ceph's range of ports has room for five hundred; these are the kernel's choice.
-            config = load_config(["-i", KEY, "-c", conf, "--ms-bind-port-max", "0"], {})
+            config = load_config(["-i", KEY, "-c", conf], {})
             mds = await stack.enter_async_context(open_mds(config, name=name, admin_socket=False))
             mdss.append(mds)
             await nursery.start(mds.run)

@@ -175,7 +175,8 @@ def test_session_map_and_state_seq() -> None:
 
 def test_a_daemon_without_a_rank_knows_what_clients_say_first() -> None:
     code = (
-        "import mdsdaemon.daemon.mds_daemon; from mdsdaemon.messages.base import TYPES;"
-        f"assert {CEPH_MSG_CLIENT_SESSION} in TYPES"
+        "import mdsdaemon.daemon.mds_daemon; from mdsdaemon.messages import base, catalogue;"
+        f"catalogue.load({CEPH_MSG_CLIENT_SESSION});"
+        f"assert {CEPH_MSG_CLIENT_SESSION} in base.TYPES"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,9 +10,10 @@ from mdsdaemon.messages.client_reply import MClientReply
 from mdsdaemon.rank.session import SessionState
 from mdsdaemon.types import client_caps as cc
 from mdsdaemon.types.caps import Release
-from mdsdaemon.types.client_args import GetattrArgs, OpenArgs, SetattrArgs
+from mdsdaemon.types.client_args import GetattrArgs, OpenArgs, SetattrArgs, SetxattrArgs
 from mdsdaemon.types.client_ops import SETATTR_MODE, CapOp, MdsOp
 from mdsdaemon.types.client_stat import encode_xattrs
+from mdsdaemon.types.mds import FilePath
 
 RDWR_CREATE = 0o102
 
@@ -79,6 +80,37 @@ def test_replies_come_after_the_acknowledgement_of_what_they_tell_of() -> None:
     assert kinds.index("MClientCaps") < kinds.index("MClientReply")
     first = next(m for m in client.con.sent[before:] if isinstance(m, MClientCaps))
     assert first.op == CapOp.FLUSH_ACK
+
+
+@in_trio
+def test_replies_that_tell_what_was_flushed_do_not_wait() -> None:
+    """A chmod of the client's own, then an extended attribute by a request."""
+    kit, client = with_file()
+    kit.mdlog.auto = False
+    update(
+        kit, client, "/f", dirty=cc.CAP_AUTH_EXCL, caps=cc.CAP_PIN, wanted=cc.CAP_PIN, tid=7,
+        oldest_flush_tid=7, mode=0o100600,
+    )  # fmt: skip
+    args = SetxattrArgs(0)
+    tid = client.send(MdsOp.SETXATTR, "/f", FilePath(0, "user.x"), args, data=b"1")
+    assert [reply.safe for reply in client.replies(tid)] == [0]
+    kit.mdlog.make_safe()
+    assert [reply.safe for reply in client.replies(tid)] == [0, 1]
+
+
+@in_trio
+def test_replies_wait_if_what_was_flushed_was_not_believed() -> None:
+    kit, client = with_file()
+    kit.find("/f").inode.mtime = 4_000_000_000 * 10**9
+    kit.mdlog.auto = False
+    update(
+        kit, client, "/f", dirty=cc.CAP_FILE_WR, caps=cc.CAP_PIN, wanted=cc.CAP_PIN, tid=7,
+        oldest_flush_tid=7, mtime=1,
+    )  # fmt: skip
+    tid = client.send(MdsOp.GETATTR, "/f", args=GetattrArgs(cc.STAT_CAP_INODE_ALL))
+    assert client.replies(tid) == []
+    kit.mdlog.make_safe()
+    assert len(client.replies(tid)) == 1
 
 
 @in_trio

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mdsdaemon.encoding import DecodeError
 from mdsdaemon.rank.locks.capability import seq_before
 from mdsdaemon.rank.locks.max_size import MAX_SIZE
-from mdsdaemon.types.client_caps import CAP_AUTH_EXCL, CAP_FILE_EXCL, CAP_FILE_WR
+from mdsdaemon.types.client_caps import CAP_AUTH_EXCL, CAP_FILE_EXCL, CAP_FILE_WR, CAP_XATTR_EXCL
 from mdsdaemon.types.features import FS_BTIME, has
 from mdsdaemon.types.inode import S_IFMT, InlineData, XAttrs
 
@@ -18,6 +18,32 @@ if TYPE_CHECKING:
     from mdsdaemon.messages.client_caps import MClientCaps
     from mdsdaemon.rank.cache.inode import CInode
     from mdsdaemon.types.inode import Inode
+
+
+def attributes(stored: Inode, dirty: int) -> tuple[int, ...]:
+    """What a client changes of itself by these capabilities."""
+    values: tuple[int, ...] = ()
+    if dirty & CAP_AUTH_EXCL:
+        values = (stored.mode, stored.uid, stored.gid, stored.btime)
+    if dirty & (CAP_FILE_EXCL | CAP_FILE_WR):
+        values += (
+            stored.size,
+            stored.truncate_seq,
+            stored.mtime,
+            stored.atime,
+            stored.time_warp_seq,
+            stored.inline_data.version,
+        )
+    if dirty & CAP_XATTR_EXCL:
+        values += (stored.xattr_version,)
+    return values
+
+
+def is_taken_over(stored: Inode, msg: MClientCaps, dirty: int) -> bool:
+    """Whether the inode is now what the client said of its data."""
+    if not dirty & (CAP_FILE_EXCL | CAP_FILE_WR):
+        return True
+    return (stored.size, stored.mtime, stored.atime) == (msg.size, msg.mtime, msg.atime)
 
 
 def update_fields(

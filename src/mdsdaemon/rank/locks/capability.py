@@ -47,6 +47,8 @@ class Capability:
         follows: the newest snapshot that the client knew.
         flushing: what the client has written back and has no acknowledgement of, while the
             journal is not safe up to `flush_end`.
+        flushed: what the inode was by that (`cap_fields.attributes`); None: not all of it was
+            taken over.
     """
 
     __slots__ = (
@@ -54,6 +56,7 @@ class Capability:
         "cap_id",
         "client",
         "flush_end",
+        "flushed",
         "flushing",
         "follows",
         "gen",
@@ -100,6 +103,7 @@ class Capability:
         self.quota_seen = (0, 0)
         self.follows = inode.first - 1
         self.flushing = self.flush_end = 0
+        self.flushed: tuple[int, ...] | None = None
         self._revokes: list[list[int]] = []  # [pending before, last_sent, last_issue]; few if any
 
     @property

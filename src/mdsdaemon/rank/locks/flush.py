@@ -15,7 +15,12 @@ from mdsdaemon.encoding import DecodeError
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.client_caps import MClientCapRelease, MClientCaps
 from mdsdaemon.rank.errors import FsError
-from mdsdaemon.rank.locks.cap_fields import decode_xattrs, update_fields
+from mdsdaemon.rank.locks.cap_fields import (
+    attributes,
+    decode_xattrs,
+    is_taken_over,
+    update_fields,
+)
 from mdsdaemon.rank.locks.capability import Capability, seq_before
 from mdsdaemon.rank.locks.inode_locks import KNOWN
 from mdsdaemon.rank.locks.max_size import MAX_SIZE, MaxSize
@@ -179,7 +184,9 @@ class CapFlush(MaxSize):
                 session.send(ack)
             else:
                 session.send_ahead_when_safe(ack, end)
-                self._hold_until_acknowledged(cap, dirty, end)
+                self._hold_until_acknowledged(
+                    cap, dirty, end, believed=is_taken_over(inode.inode, msg, dirty)
+                )
         self.eval(inode)
         if lingered and not cap.revoking and cap.last_sent == newest:
             # libcephfs forgets to wake its readers that wait until it has flushed its buffers
@@ -188,24 +195,37 @@ class CapFlush(MaxSize):
         if end is None and not cap.last_sent and cap.pending & (CAP_FILE_WR | CAP_FILE_BUFFER):
             self.share_max_size(inode, cap)
 
-    def _hold_until_acknowledged(self, cap: Capability, dirty: int, end: int) -> None:
+    def _hold_until_acknowledged(
+        self, cap: Capability, dirty: int, end: int, *, believed: bool
+    ) -> None:
         """The client keeps what it flushes until then.
 
         libcephfs believes itself, not replies, in what it is flushing: were the capability taken
         and the attribute changed by a request before the acknowledgement, it would stay with the
-        old value. It may also give it back of itself: so replies wait, too (`flushing_end`).
+        old value. It may also give it back of itself: so replies that tell something else than it
+        has flushed wait, too (`flushing_end`).
         """
         mdlog = self.rank.mdlog
         if end <= mdlog.safe_pos:
             return
-        cap.flushing = dirty | (cap.flushing if cap.flush_end > mdlog.safe_pos else 0)
+        if cap.flush_end > mdlog.safe_pos:
+            cap.flushing |= dirty
+            believed = believed and cap.flushed is not None
+        else:
+            cap.flushing = dirty
+        cap.flushed = attributes(cap.inode.inode, cap.flushing) if believed else None
         cap.flush_end = end
         mdlog.when_safe(end, lambda: self._acknowledged(cap), patient=True)
 
     def flushing_end(self, inode: CInode, client: int) -> int:
-        """Where the journal is safe, the client's flush of the inode is acknowledged; 0: it is."""
+        """Where the journal is safe, the client's flush of the inode is acknowledged.
+
+        0: it is, or the client would miss nothing by believing itself.
+        """
         cap: Capability | None = inode.caps.get(client) if inode.caps else None
-        return 0 if cap is None or not cap.flushing else cap.flush_end
+        if cap is None or not cap.flushing or cap.flushed == attributes(inode.inode, cap.flushing):
+            return 0
+        return cap.flush_end
 
     def _acknowledged(self, cap: Capability) -> None:
         caps = cap.inode.caps

@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 from bench import docs, guard
@@ -49,23 +51,30 @@ def say(text: str) -> None:
     pass
 
 
-def measured(parts: Iterable[Part], plan: Plan) -> dict[str, list[Figure]]:
-    """Run them; each part's tables are shown as soon as they are there."""
-    figures = {}
+def measured(parts: Iterable[Part], plan: Plan) -> Iterator[tuple[str, list[Figure]]]:
+    """Run them; each part's tables are shown as soon as they are there.
+
+    A part that fails is told of, and the others go on: what they measured is not lost.
+    """
+    failed = []
     for part in parts:
         begun = time.monotonic()
-        sheet = part.run(plan)
-        figures[part.name] = sheet.figures
+        try:
+            sheet = part.run(plan)
+        except Exception:
+            traceback.print_exc()
+            failed.append(part.name)
+            continue
         took = time.monotonic() - begun
         say(f"## {part.title} ({part.name}{', quick' if plan.quick else ''}; {took:.0f} s)\n")
         say(tables(sheet.summaries(), part.names) + "\n")
-    return figures
+        yield part.name, sheet.figures
+    if failed:
+        say(f"FAILED, see above: {', '.join(failed)}")
 
 
-def runs(figures: dict[str, list[Figure]], about: dict[str, object]) -> dict[str, Run]:
-    return {
-        name: Run(about, [figure.summary() for figure in mine]) for name, mine in figures.items()
-    }
+def summed_up(about: dict[str, Any], figures: list[Figure]) -> Run:
+    return Run(about, [figure.summary() for figure in figures])
 
 
 def main() -> None:
@@ -86,26 +95,26 @@ def main() -> None:
     about = environment(python)
     full, quick = Plan(python=python), Plan.reduced(python)
     plan = evolve(quick if asked.quick else full, **changes)
-    figures = measured(chosen(asked.parts, asked.quick), plan)
+    parts = chosen(asked.parts, asked.quick)
+    every: list[Figure] = []
+    for name, figures in measured(parts, plan):
+        every += figures
+        if asked.write:
+            kept.keep(name, summed_up(about, figures), asked.quick)
     if asked.json is not None:
-        every = [figure for mine in figures.values() for figure in mine]
         asked.json.write_text(with_samples(about, every))
-    now = runs(figures, about)
     if asked.quick and not asked.write:
-        then = [one for name in now for one in kept.quick.get(name, Run({}, [])).figures]
-        say(guard.guard(then, [one for run in now.values() for one in run.figures]))
-    if asked.write:
-        keep(kept, now, asked.quick)
-        if not asked.quick:
-            also = [PARTS[name] for name in figures if PARTS[name].quick]
-            keep(kept, runs(measured(also, quick), about), True)
-            say(f"written: {', '.join([KEPT.name, *docs.write(kept.full)])}")
-
-
-def keep(kept: Results, now: dict[str, Run], quick: bool) -> None:
-    """Put them into the file in the repository."""
-    kept.of(quick).update(now)
-    kept.save()
+        then = [
+            one
+            for part in parts
+            if part.name in kept.quick
+            for one in kept.quick[part.name].figures
+        ]
+        say(guard.guard(then, [figure.summary() for figure in every]))
+    elif asked.write and not asked.quick:
+        for name, figures in measured([part for part in parts if part.quick], quick):
+            kept.keep(name, summed_up(about, figures), True)
+        say(f"written: {', '.join([KEPT.name, *docs.write(kept.full)])}")
 
 
 if __name__ == "__main__":

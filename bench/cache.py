@@ -20,7 +20,7 @@ from mdsdaemon.rank.cache.inode import CInode
 
 def measure(sheet: Sheet, plan: Plan) -> None:
     """All figures, on a directory of some thousand files."""
-    files, runs = plan.pick(10_000, 3_000), plan.pick(5, 3)
+    files, runs = plan.pick(10_000, 2_000), plan.pick(5, 2)
 
     def timed(name: str, prepare: Callable[[], Callable[[], object]], count: int = files) -> None:
         def each() -> float:

@@ -52,7 +52,7 @@ def described(run: Run) -> str:
     return (
         f"*{about['day']}; {about['machine']}; Ceph {about['ceph'].removeprefix('ceph version ')}; "
         f"Python {about['python']}, {about['built']} (a pass of the calibrating loop: "
-        f"{about['loop_ns']:.0f} ns).*"
+        f"{about['loop_ns']:.0f} ns); load average when it began {about['load']:.1f}.*"
     )
 
 
@@ -60,8 +60,10 @@ def write(runs: Mapping[str, Run], page: Path = PAGE, folder: Path = PLOTS) -> l
     """Put the tables into the page, and the drawings beside it; returns what was written."""
     bodies, written = {}, [page.name]
     folder.mkdir(exist_ok=True)
-    for name, run in runs.items():
-        part = PARTS[name]
+    for name, part in PARTS.items():
+        if name not in runs:
+            continue
+        run = runs[name]
         drawings = plots(name, run.figures, part.title)
         for file, source in drawings.items():
             (folder / file).write_text(source)

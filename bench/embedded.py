@@ -114,7 +114,7 @@ def real_life(sheet: Sheet) -> None:
 
 def measure(sheet: Sheet, plan: Plan) -> None:
     """Lives of either in turns; then objects, in a full run."""
-    for _ in range(plan.rounds):
+    for _ in range(plan.pick(plan.rounds, 1)):
         with tempfile.TemporaryDirectory(prefix="mdsdaemon-bench-") as folder:
             our_life(sheet, Path(folder), plan.python)
         real_life(sheet)

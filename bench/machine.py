@@ -71,12 +71,13 @@ def interpreter() -> dict[str, Any]:
 
 
 def environment(python: str) -> dict[str, Any]:
-    """The interpreter `python`, the machine, Ceph's release, the day."""
+    """The interpreter `python`, the machine and what it was doing, Ceph's release, the day."""
     ask = "import json, bench.machine; print(json.dumps(bench.machine.interpreter()))"
     told: dict[str, Any] = json.loads(run_python(python, "-c", ask))
     return told | {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
         "ceph": _ceph(),
+        "load": round(os.getloadavg()[0], 1),
         "day": time.strftime("%Y-%m-%d", time.gmtime()),
     }
 

@@ -189,10 +189,10 @@ async def timed(run: Callable[[], Awaitable[None]], count: int) -> float:
 
 def measure(sheet: Sheet, plan: Plan) -> None:
     """Both modes with small and large messages; the best batch of each run."""
-    count, batches = plan.pick(500, 300), plan.pick(6, 4)
+    count, batches = plan.pick(500, 300), plan.pick(6, 3)
     for mode in MODES:
         for size, number in ((100, count), (1 << 20, max(10, count // 20))):
-            for _ in range(plan.pick(5, 3)):
+            for _ in range(plan.pick(5, 2)):
                 loop = pass_seconds()
                 trips, ways = trio.run(work, mode, number, size, batches)
                 what = "100 bytes" if size == 100 else "1 MiB"

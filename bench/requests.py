@@ -149,7 +149,7 @@ def once(count: int, profile: str = "") -> dict[str, list[float]]:
 
 def measure(sheet: Sheet, plan: Plan) -> None:
     """Each operation, `COUNT` times (or fewer) on some ranks one after the other."""
-    for _ in range(plan.pick(5, 3)):
+    for _ in range(plan.pick(5, 2)):
         loop = 1e6 * pass_seconds()
         for name, samples in once(plan.pick(COUNT, 400)).items():
             micro = [1e6 * sample for sample in samples]

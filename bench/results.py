@@ -36,8 +36,10 @@ class Results:
     full: dict[str, Run]
     quick: dict[str, Run]
 
-    def of(self, quick: bool) -> dict[str, Run]:
-        return self.quick if quick else self.full
+    def keep(self, part: str, run: Run, quick: bool, path: Path = KEPT) -> None:
+        """Put a part into the file, in the place of an earlier run's."""
+        (self.quick if quick else self.full)[part] = run
+        self.save(path)
 
     @classmethod
     def load(cls, path: Path = KEPT) -> Results:

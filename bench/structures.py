@@ -37,11 +37,13 @@ from mdsdaemon.types.entity import CLIENT, PeerName
 
 SIZES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 REPLAYED = (10, 100, 1_000, 10_000, 100_000)
-SESSIONS = (10, 100, 1_000, 10_000)
+SESSIONS = (10, 100, 1_000, 10_000, 100_000)
 CHANGES = 200
 """Files that are made, looked up and removed in a directory of each size."""
 FIRST_INO = 1 << 41
 CHUNK = 10_000
+MANY = 100_000
+"""From here on once: it takes long, and small disturbances are lost in it."""
 
 
 @frozen
@@ -198,14 +200,14 @@ WORK: tuple[tuple[str, tuple[int, ...], Callable[[int], Iterator[Cost]]], ...] =
 
 
 def measure(sheet: Sheet, plan: Plan) -> None:
-    """Each size some times, the largest once."""
+    """Each size some times, large ones once."""
     before = gc.get_threshold()
     gc.set_threshold(YOUNG, MIDDLE, OLD)
     for table, sizes, work in WORK:
         for size in sizes:
-            if size > plan.pick(SIZES[-1], 10_000):
+            if size > plan.pick(SIZES[-1], 1_000):
                 continue
-            for _ in range(1 if size >= SIZES[-1] else plan.pick(3, 2)):
+            for _ in range(1 if size >= MANY else plan.pick(3, 2)):
                 loop = 1e6 * pass_seconds()
                 for cost in work(size):
                     each = 1e6 * cost.seconds / cost.count

@@ -93,7 +93,26 @@ def test_the_file_has_a_line_for_each_figure(tmp_path: Path) -> None:
     assert [one.to_plain() for one in kept.full["operations"].figures] == [
         one.to_plain() for one in summaries
     ]
-    assert kept.of(True) == {}
+    assert kept.quick == {}
+
+
+def test_a_part_takes_the_place_of_its_earlier_run(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    kept = Results({}, {})
+    for part, ours, quick in (
+        ("a", 1.0, False),
+        ("b", 2.0, False),
+        ("a", 3.0, False),
+        ("a", 4.0, True),
+    ):
+        summary = Figure(Key(part, "y"), "s", "lower", {OURS: [ours]}).summary()
+        kept.keep(part, Run({}, [summary]), quick, path)
+    again = Results.load(path)
+    held = [
+        {name: run.figures[0].medians[OURS] for name, run in runs.items()}
+        for runs in (again.full, again.quick)
+    ]
+    assert held == [{"a": 3.0, "b": 2.0}, {"a": 4.0}]
 
 
 def test_a_file_that_is_not_there_has_nothing(tmp_path: Path) -> None:

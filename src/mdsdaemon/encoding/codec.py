@@ -153,6 +153,19 @@ class Codec(Generic[T]):
         """
         return self.fixed
 
+    @property
+    def usual(self) -> str | None:
+        """As ``fixed``, for what is read nearly always: the bytes that we write ourselves."""
+        return self.fixed
+
+    def load_usual(self, g: Gen, names: list[str], checks: list[str]) -> str:
+        """As ``load``, for ``usual``; expressions that have to hold are added to ``checks``."""
+        return self.load(g, names)
+
+    def gen_decode_unusual(self, g: Gen, target: str) -> None:
+        """As ``gen_decode``, where the bytes are not the usual ones."""
+        self.gen_decode(g, target)
+
     def load(self, g: Gen, names: list[str]) -> str:
         """For a fixed codec: the expression of the value from its unpacked parts."""
         raise TypeError(f"{type(self).__name__} has no fixed size to be read")
@@ -257,3 +270,49 @@ def fixed_decode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
     for target, expr in loads:
         if direct.get(expr) != target:
             g.line(f"{target} = {expr}")
+
+
+def usual_decode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
+    """As ``fixed_decode``, for a run of codecs that usually are of fixed sizes.
+
+    One step reads all of it, structs with their envelopes; only if an envelope is not the usual
+    one, each is read on its own.
+    """
+    if all(codec.fixed is not None for codec, _ in run):
+        fixed_decode(g, run)
+        return
+    packer = struct_of("".join(codec.usual or "" for codec, _ in run))
+    names: list[str] = []
+    checks: list[str] = []
+    loads: list[tuple[str, str]] = []
+    for codec, target in run:
+        parts = [g.temp() for _ in range(slots_of(codec.usual or ""))]
+        expr = codec.load_usual(g, parts, checks)
+        if [expr] == parts:
+            names.append(target)
+        else:
+            names += parts
+            loads.append((target, expr))
+    usual = g.temp()
+    g.line(f"{usual} = o + {packer.size} <= e")
+    g.line(f"if {usual}:")
+    g.line(f"    {', '.join(names)}, = {g.const(packer.unpack_from, 'unpack')}(b, o)")
+    g.line(f"    {usual} = {' and '.join(checks)}")
+    g.line(f"if {usual}:")
+    g.line(f"    o += {packer.size}")
+    for target, expr in loads:
+        g.line(f"    {target} = {expr}")
+    g.line("else:")
+    g.indent()
+    fixed: list[tuple[Codec[Any], str]] = []
+    for codec, target in run:
+        if codec.fixed is not None:
+            fixed.append((codec, target))
+            continue
+        if fixed:
+            fixed_decode(g, fixed)
+        fixed = []
+        codec.gen_decode_unusual(g, target)
+    if fixed:
+        fixed_decode(g, fixed)
+    g.dedent()

@@ -42,12 +42,16 @@ def _items(g: Gen, item: Codec[Any], n: str, target: str) -> None:
     """Emit the reading of ``n`` items into the list ``target``."""
     if item.fixed is not None and slots_of(item.fixed) >= 1:
         size = struct_of(item.fixed).size
-        g.line(f"if {n} * {size} > e - o: raise short({g.where()}, o, e, {n} * {size})")
         names = [g.temp() for _ in range(slots_of(item.fixed))]
         expr = item.load(g, names)
         unpack = g.const(struct_of(item.fixed).iter_unpack, "iter_unpack")
+        g.line(f"{target} = []")
+        g.line(f"if {n}:")
+        g.indent()
+        g.line(f"if {n} * {size} > e - o: raise short({g.where()}, o, e, {n} * {size})")
         g.line(f"{target} = [{expr} for {', '.join(names)}, in {unpack}(b[o:o + {n} * {size}])]")
         g.line(f"o += {n} * {size}")
+        g.dedent()
         return
     value = g.temp()
     g.line(f"{target} = []")

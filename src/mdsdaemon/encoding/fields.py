@@ -40,6 +40,11 @@ class FieldSpec:
         return self.codec.fixed is not None and not self.if_more
 
     @property
+    def in_usual_run(self) -> bool:
+        """As ``in_run``, where the bytes are the usual ones."""
+        return self.codec.usual is not None and not self.if_more
+
+    @property
     def in_run_out(self) -> bool:
         """Whether the field joins its neighbours of the same condition in one pack."""
         return self.codec.fixed_out is not None

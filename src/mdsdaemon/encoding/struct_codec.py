@@ -19,9 +19,9 @@ from mdsdaemon.encoding.codec import (
     Decoder,
     Encoder,
     Gen,
-    fixed_decode,
     slots_of,
     struct_of,
+    usual_decode,
 )
 from mdsdaemon.encoding.errors import DecodeError, short
 from mdsdaemon.encoding.fields import FieldSpec, Renamed, runs, written
@@ -32,6 +32,8 @@ METADATA = "mdsdaemon.wire"
 """Under this key a field's attrs metadata holds its FieldSpec."""
 
 _HEAD = struct_of("BBI")
+_USUAL_HEAD = "HI"
+"""The same with version and compat version in one number."""
 _LEN = struct_of("I")
 _INLINE_FIELDS = 16
 """A struct of more fields is written by a function of its own, wherever it is."""
@@ -152,10 +154,45 @@ class WireCodec(Codec[C]):
     # -- decoding ---------------------------------------------------------------------------
 
     def gen_decode(self, g: Gen, target: str) -> None:
-        if self.fixed is not None:
-            fixed_decode(g, [(self, target)])
+        if self.usual is not None:
+            usual_decode(g, [(self, target)])
+        else:
+            self.gen_decode_unusual(g, target)
+
+    def gen_decode_unusual(self, g: Gen, target: str) -> None:
+        inline = self.envelope == "bare" and len(self.specs) <= _INLINE_FIELDS
+        if inline and self not in g.within:
+            g.line(f"{target} = {self._gen_decode_fields(g, 0, g.temp() + '_')}")
         else:
             g.line(f"{target}, o = {g.const(self.decoder(), 'decode')}(b, o, e, f)")
+
+    @property
+    def usual(self) -> str | None:
+        if self.envelope != "start":
+            return self.fixed
+        if "_usual" not in self.__dict__:
+            specs = [s for s in self.specs.values() if s.in_version(self.pick(0)[0])]
+            alike = self._one_version and all(
+                s.in_usual_run and not any(s.condition) and not s.length_of for s in specs
+            )
+            body = "".join(s.codec.usual or "" for s in specs)
+            self.__dict__["_usual"] = _USUAL_HEAD + body if alike else None
+        return self.__dict__["_usual"]  # type: ignore[no-any-return]
+
+    def load_usual(self, g: Gen, names: list[str], checks: list[str]) -> str:
+        if self.fixed is not None:
+            return self.load(g, names)
+        v, compat = self.pick(0)
+        size = struct_of(self.usual or "").size - _HEAD.size
+        checks += [f"{names[0]} == {v | compat << 8}", f"{names[1]} == {size}"]
+        names = names[2:]
+        args: dict[str, str] = {}
+        for name, spec in self.specs.items():
+            if spec.in_version(v):
+                n = slots_of(spec.codec.usual or "")
+                args[name] = spec.codec.load_usual(g, names[:n], checks)
+                names = names[n:]
+        return self._construct(g, args)
 
     def decoder(self) -> Decoder:
         cached = self.__dict__.get("_decoder")
@@ -173,29 +210,38 @@ class WireCodec(Codec[C]):
 
     def _make_decode_body(self, version: int) -> Decoder:
         g = Gen(self.cls.__name__)
+        g.line(f"return {self._gen_decode_fields(g, version, 'v_')}, o")
+        return g.build("b, o, e, f", f"decode_v{version}")  # type: ignore[no-any-return]
+
+    def _gen_decode_fields(self, g: Gen, version: int, prefix: str) -> str:
+        """Emit the reading of the fields into locals; the expression of the value made of them."""
+        outer = g.type_name, g.field_name
+        g.type_name = self.cls.__name__
+        g.within.append(self)
         specs = {n: s for n, s in self.specs.items() if s.in_version(version)}
-        for names in runs(specs, lambda spec: spec.in_run):
+        for names in runs(specs, lambda spec: spec.in_usual_run):
             spec = specs[names[0]]
             g.field_name = names[0]
-            condition = self._condition(spec, "v_", specs)
+            condition = self._condition(spec, prefix, specs)
             if spec.if_more:
                 condition = " and ".join(filter(None, [condition, "o < e"]))
             if condition:
                 g.line(f"if {condition}:")
                 g.indent()
-            if spec.in_run:
-                fixed_decode(g, [(specs[name].codec, "v_" + name) for name in names])
+            if spec.in_usual_run:
+                usual_decode(g, [(specs[name].codec, prefix + name) for name in names])
             elif spec.counted_by:
-                spec.codec.gen_decode_counted(g, "v_" + spec.counted_by, "v_" + names[0])
+                spec.codec.gen_decode_counted(g, prefix + spec.counted_by, prefix + names[0])
             else:
-                spec.codec.gen_decode(g, "v_" + names[0])
+                spec.codec.gen_decode(g, prefix + names[0])
             if condition:
                 g.dedent()
                 g.line("else:")
                 for name in names:
-                    g.line(f"    v_{name} = {self._default(g, name)}")
-        g.line(f"return {self._construct(g, {n: 'v_' + n for n in specs})}, o")
-        return g.build("b, o, e, f", f"decode_v{version}")  # type: ignore[no-any-return]
+                    g.line(f"    {prefix}{name} = {self._default(g, name)}")
+        g.within.pop()
+        g.type_name, g.field_name = outer
+        return self._construct(g, {name: prefix + name for name in specs})
 
     def _condition(self, spec: FieldSpec, prefix: str, specs: dict[str, FieldSpec]) -> str:
         parts = []

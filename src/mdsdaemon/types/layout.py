@@ -100,7 +100,17 @@ def _unplain(plain: Any) -> FileLayout:
 
 
 class _FileLayout(Custom[FileLayout]):
-    """Written within the function of what a layout is a part of."""
+    """Read and written within the function of what a layout is a part of."""
+
+    def gen_decode(self, g: Gen, target: str) -> None:
+        g.line("if o < e and b[o]:")
+        g.indent()
+        _framed.gen_decode(g, target)
+        g.dedent()
+        g.line("else:")
+        g.indent()
+        super().gen_decode(g, target)
+        g.dedent()
 
     def gen_encode(self, g: Gen, expr: str) -> None:
         layout = g.local(expr)

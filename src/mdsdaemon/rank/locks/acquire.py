@@ -176,6 +176,13 @@ class LockTaker(Leases):
             return None
         return lock.gate
 
+    def leaves_quietly(self, req: Acquirer) -> bool:
+        """Whether nobody hears of it when the request leaves its locks, before its reply is made."""
+        holds: Holds | None = req.locks
+        if holds is None:
+            return True
+        return not holds.dentries and all(i.mode == st.RD for i in holds.inodes.values())
+
     def release(self, req: Acquirer) -> None:
         """The request has done with its locks, or gives up: let others in, issue capabilities.
 

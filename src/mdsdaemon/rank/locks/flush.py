@@ -338,10 +338,13 @@ class CapFlush(MaxSize):
             if cap is None or cap.cap_id != item.cap_id or seq_before(item.mseq, cap.mseq):
                 continue
             self.rank.counters.mds.inc("process_request_cap_release")
+            had, wished = cap.issued, cap.wanted
             self.confirm(cap, item.seq, item.caps)
             if not cap.issued & CAP_ANY_FILE_WR:
                 self.rank.snaps.flushes.null_flush(inode, session.client)
             self._set_wanted(inode, cap, item.wanted, item.issue_seq)
+            if cap.issued == had and cap.wanted == wished:
+                continue  # it keeps what it had: no lock can move by that
             if req is None:
                 self.eval(inode)
                 continue

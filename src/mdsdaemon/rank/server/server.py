@@ -293,10 +293,11 @@ class Server:
             and rank.config.get_bool("mds_early_reply")
         )
         told = not self._leaves_out(truncated)
-        ahead = early and req.locks is None and submitted is None and not truncated
+        ahead = early and submitted is None and not truncated and rank.locker.leaves_quietly(req)
         if ahead:
             # nobody else is told of it meanwhile: the client can go on while it is journaled
             mut.settle()
+            rank.locker.release(req)
             self._reply_to_change(req, inode, dentry, extra, told=told)
             session.push()
         end = mut.submit()

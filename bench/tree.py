@@ -13,6 +13,7 @@ from itertools import pairwise
 from bench.figures import Sheet
 from bench.lives import Client, active, clients, in_turns, real_cluster
 from bench.plan import Plan
+from tests.real.admin import asok
 from tests.real.cluster import Mds, RealCluster
 from tests.real.daemons import wait_for
 
@@ -136,5 +137,5 @@ def measure(sheet: Sheet, plan: Plan) -> None:
         tree.fill()
         rounds = plan.pick(min(plan.rounds, 3), 1)
         in_turns(rounds, tree.replay)
-        tree.mds.asok("flush journal")
+        asok(tree.mds.asok_path, "flush journal", timeout=300)
         in_turns(rounds, tree.look)

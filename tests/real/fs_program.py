@@ -87,6 +87,15 @@ class Calls:
     def fchmod(self, slot: Any, mode: Any) -> Any:
         self.fs.fchmod(self._fd(slot), mode)
 
+    def lazyio(self, slot: Any, enable: Any) -> Any:
+        self.fs.lazyio(self._fd(slot), enable)
+
+    def lazyio_propagate(self, slot: Any, offset: Any, size: Any) -> Any:
+        self.fs.lazyio_propagate(self._fd(slot), offset, size)
+
+    def lazyio_synchronize(self, slot: Any, offset: Any, size: Any) -> Any:
+        self.fs.lazyio_synchronize(self._fd(slot), offset, size)
+
     # names
 
     def listing(self, path: Any) -> Any:
@@ -234,7 +243,8 @@ def main() -> None:
 
 TEXT = {
     "open": {0}, "close": {0}, "write": {0}, "read": {0}, "ftruncate": {0}, "fsync": {0},
-    "fstat": {0}, "flock": {0}, "fchmod": {0}, "tree": {0},
+    "fstat": {0}, "flock": {0}, "fchmod": {0}, "tree": {0}, "lazyio": {0}, "lazyio_propagate": {0},
+    "lazyio_synchronize": {0},
 }  # fmt: skip
 """Arguments that stay text."""
 

@@ -123,7 +123,7 @@ class FakeLocker:
     def resume_stale(self, session: Session) -> None:
         self.calls.append(("resume", session.client))
 
-    def remove_client(self, session: Session) -> None:
+    def remove_client(self, session: Session, *, kill: bool = True) -> None:
         self.calls.append(("remove", session.client))
         session.caps.clear()
         session.revoking.clear()

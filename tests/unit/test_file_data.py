@@ -177,6 +177,20 @@ async def test_what_a_dead_writer_has_written_is_found(kit: DataKit) -> None:
 
 
 @with_tasks
+async def test_who_leaves_in_good_order_has_said_how_long_its_files_are(kit: DataKit) -> None:
+    writer = kit.client()
+    writer.create("/f", CREATE)
+    kit.write("/f", 0, 12345)
+    asked = len(kit.kit.objecter.requests)
+    kit.rank.locker.remove_client(writer.session, kill=False)
+    kit.settle()
+    inode = kit.find("/f")
+    assert not inode.inode.client_ranges
+    assert inode.inode.size == 0
+    assert len(kit.kit.objecter.requests) == asked, "nobody looks at the objects"
+
+
+@with_tasks
 async def test_after_a_failover_the_file_of_a_missing_writer_is_looked_at_first(
     kit: DataKit,
 ) -> None:

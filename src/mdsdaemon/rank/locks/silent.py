@@ -60,11 +60,16 @@ class Silent(FileLocks):
             if not self.eval(inode):
                 self.issue_caps(inode, cap)
 
-    def remove_client(self, session: Session) -> None:
-        """The client is gone: so are its capabilities, leases and advisory locks."""
+    def remove_client(self, session: Session, *, kill: bool = True) -> None:
+        """The client is gone: so are its capabilities, leases and advisory locks.
+
+        Args:
+            kill: it did not leave of itself, which it does only when all that it has written is on
+                its way: the sizes of what it had open have to be found out.
+        """
         self.drop_leases_of(session)
         for cap in tuple(session.caps.values()):
-            self.remove_cap(cap, kill=True)
+            self.remove_cap(cap, kill=kill)
         session.revoking.clear()
         self._given_up.discard(session)
 

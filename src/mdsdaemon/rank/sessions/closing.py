@@ -106,7 +106,7 @@ class Closing:
             rank.log.debug("%s was opened anew before it was closed", session)
             return
         killing = session.is_killing()
-        rank.locker.remove_client(session)
+        rank.locker.remove_client(session, kill=killing)
         self.sessions.reconnect.forget(session)
         self.sessions.reclaim.forget(session)
         session.drop_held()

@@ -177,7 +177,7 @@ class LockTaker(Leases):
         return lock.gate
 
     def leaves_quietly(self, req: Acquirer) -> bool:
-        """Whether nobody hears of it when the request leaves its locks, before its reply is made."""
+        """Whether nobody is told when the request leaves its locks, before its reply is made."""
         holds: Holds | None = req.locks
         if holds is None:
             return True

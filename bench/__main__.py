@@ -43,6 +43,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--idle", type=float, help="seconds to watch a standby")
     parser.add_argument("--clients", type=int, nargs="+", help="at a time")
     parser.add_argument("--count", type=int, help="calls of each operation")
+    parser.add_argument("--files", type=int, help="of directories that the cache has no room for")
     parser.add_argument("--json", type=Path, help="write all samples there")
     return parser
 
@@ -89,7 +90,7 @@ def main() -> None:
     python = asked.python or sys.executable
     changes = {
         name: getattr(asked, name)
-        for name in ("rounds", "idle", "clients", "count")
+        for name in ("rounds", "idle", "clients", "count", "files")
         if getattr(asked, name) is not None
     }
     about = environment(python)

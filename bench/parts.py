@@ -68,6 +68,7 @@ PARTS = {
         Part("sessions", "Sessions"),
         Part("failover", "Failover"),
         Part("tree", "A large tree"),
+        Part("large", "More files than the cache holds", quick=False),
         Part("crowd", "A thousand standbys", quick=False),
     )
 }

@@ -22,6 +22,7 @@ class Plan:
         idle: seconds that a standby is watched; 0: it is not.
         clients: numbers of clients that make operations at a time.
         count: calls of each operation, by all clients together.
+        files: more than the cache holds, in a directory and in many.
         python: the interpreter of our daemon, and of what is measured within one process.
     """
 
@@ -30,6 +31,7 @@ class Plan:
     idle: float = 5.0
     clients: Sequence[int] = (1, 4, 16)
     count: int = 300
+    files: int = 20_000
     python: str = sys.executable
 
     @classmethod

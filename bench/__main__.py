@@ -49,7 +49,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def say(text: str) -> None:
-    pass
+    print(text, flush=True)  # noqa: T201 -- that is what it is for
 
 
 def measured(parts: Iterable[Part], plan: Plan) -> Iterator[tuple[str, list[Figure]]]:

@@ -5,13 +5,13 @@ Format: ceph/ceph, src/include/frag.h, src/mds/mdstypes.h (Pacific).
 
 from typing import Self
 
-from mdsdaemon.encoding import S32, U32, U64, List, Map, field, wire, wire_codec
+from mdsdaemon.encoding import S32, U32, U64, List, Map, Seldom, field, wire, wire_codec
 
 _VALUE_BITS = 24
 _VALUE_MASK = (1 << _VALUE_BITS) - 1
 
 
-@wire(ceph="frag_t", hash=True, frozen=True)
+@wire(ceph="frag_t", frozen=True)
 class Frag:
     """frag_t: the hash values whose upper ``bits`` of 24 are those of ``value``; 0*0 is all."""
 
@@ -41,6 +41,9 @@ class Frag:
         """Whether the fragment holds a hash value."""
         return value & self.mask_of(self.bits) == self.value
 
+    def __hash__(self) -> int:
+        return self.enc
+
     def __lt__(self, other: "Frag") -> bool:
         return (self.value, self.bits) < (other.value, other.bits)
 
@@ -58,15 +61,18 @@ wire_codec(Frag).sortable = True
 class FragTree:
     """fragtree_t: for each fragment that was split, into how many bits' worth of pieces."""
 
-    splits: dict[Frag, int] = field(Map(Frag, S32), factory=dict)
+    splits: dict[Frag, int] = field(Seldom(Map(Frag, S32)), factory=dict)
 
 
-@wire(ceph="dirfrag_t", hash=True, frozen=True)
+@wire(ceph="dirfrag_t", frozen=True)
 class DirFrag:
     """dirfrag_t: a fragment of a directory, ``ino.frag``."""
 
     ino: int = field(U64, default=0)
     frag: Frag = field(Frag, factory=Frag)
+
+    def __hash__(self) -> int:
+        return self.ino ^ self.frag.enc
 
     def __lt__(self, other: "DirFrag") -> bool:
         if self.ino != other.ino:

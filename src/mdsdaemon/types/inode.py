@@ -16,6 +16,7 @@ from mdsdaemon.encoding import (
     Bool,
     List,
     Map,
+    Seldom,
     Str,
     Time,
     field,
@@ -49,7 +50,7 @@ class InlineData:
     """inline_data_t: the first bytes of a file, kept in its inode."""
 
     version: int = field(U64, default=1)
-    data: bytes = field(Blob, default=b"")
+    data: bytes = field(Seldom(Blob), default=b"")
 
 
 @wire(v=17, compat=6, keep_tail=True, ceph="inode_t<std::allocator>")
@@ -84,11 +85,11 @@ class Inode:
     file_data_version: int = field(U64, default=0)
     xattr_version: int = field(U64, default=0)
     backtrace_version: int = field(U64, default=0)
-    old_pools: list[int] = field(List(S64), factory=list, since=7)
+    old_pools: list[int] = field(Seldom(List(S64)), factory=list, since=7)
     max_size_ever: int = field(U64, default=0, since=8)
     inline_data: InlineData = field(InlineData, factory=lambda: InlineData(INLINE_NONE), since=9)
     quota: QuotaInfo = field(QuotaInfo, factory=QuotaInfo, since=11)
-    stray_prior_path: str = field(Str, default="", since=12)
+    stray_prior_path: str = field(Seldom(Str), default="", since=12)
     last_scrub_version: int = field(U64, default=0, since=13)
     last_scrub_stamp: int = field(Time, default=0, since=13)
     btime: int = field(Time, default=0, since=14)
@@ -131,9 +132,9 @@ class InodeStoreBare:
     inode: Inode = field(Inode, factory=Inode)
     symlink: str = field(Str, default="", only_if="inode.mode & 0o170000 == 0o120000")
     dirfragtree: FragTree = field(FragTree, factory=FragTree)
-    xattrs: dict[str, bytes] = field(XAttrs, factory=dict)
-    snap_blob: bytes = field(Blob, default=b"")
-    old_inodes: dict[int, OldInode] = field(Map(U64, OldInode), factory=dict)
+    xattrs: dict[str, bytes] = field(Seldom(XAttrs), factory=dict)
+    snap_blob: bytes = field(Seldom(Blob), default=b"")
+    old_inodes: dict[int, OldInode] = field(Seldom(Map(U64, OldInode)), factory=dict)
     oldest_snap: int = field(U64, default=NOSNAP, if_more=True)
     damage_flags: int = field(U32, default=0, if_more=True)
 

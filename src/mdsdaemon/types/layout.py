@@ -14,6 +14,7 @@ from mdsdaemon.encoding import (
     Codec,
     Cursor,
     Custom,
+    Seldom,
     Str,
     field,
     wire,
@@ -40,7 +41,7 @@ class FileLayout:
     stripe_count: int = field(U32, default=0)
     object_size: int = field(U32, default=0)
     pool_id: int = field(S64, default=-1)
-    pool_ns: str = field(Str, default="")
+    pool_ns: str = field(Seldom(Str), default="")
 
     @property
     def period(self) -> int:
@@ -102,15 +103,12 @@ def _unplain(plain: Any) -> FileLayout:
 class _FileLayout(Custom[FileLayout]):
     """Read and written within the function of what a layout is a part of."""
 
-    def gen_decode(self, g: Gen, target: str) -> None:
-        g.line("if o < e and b[o]:")
-        g.indent()
-        _framed.gen_decode(g, target)
-        g.dedent()
-        g.line("else:")
-        g.indent()
-        super().gen_decode(g, target)
-        g.dedent()
+    @property
+    def usual(self) -> str | None:
+        return _framed.usual
+
+    def load_usual(self, g: Gen, names: list[str], checks: list[str]) -> str:
+        return _framed.load_usual(g, names, checks)
 
     def gen_encode(self, g: Gen, expr: str) -> None:
         layout = g.local(expr)

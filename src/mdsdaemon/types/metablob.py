@@ -13,6 +13,7 @@ from mdsdaemon.encoding import (
     List,
     Map,
     Opt,
+    Seldom,
     Str,
     Tuple,
     decode,
@@ -42,15 +43,15 @@ class FullBit:
     dnlast: int = field(U64, default=0)
     dnv: int = field(U64, default=0)
     inode: Inode = field(Inode, factory=Inode)
-    xattrs: dict[str, bytes] = field(XAttrs, factory=dict)
+    xattrs: dict[str, bytes] = field(Seldom(XAttrs), factory=dict)
     symlink: str = field(Str, default="", only_if=_IS_LINK)
     dirfragtree: FragTree = field(FragTree, factory=FragTree, only_if=_IS_DIR)
-    dir_snap: bytes = field(Blob, default=b"", only_if=_IS_DIR)
+    dir_snap: bytes = field(Seldom(Blob), default=b"", only_if=_IS_DIR)
     state: int = field(U8, default=0)
-    old_inodes: dict[int, OldInode] | None = field(Opt(Map(U64, OldInode)), default=None)
-    snap: bytes = field(Blob, default=b"", only_if=_NOT_DIR)
+    old_inodes: dict[int, OldInode] | None = field(Seldom(Opt(Map(U64, OldInode))), default=None)
+    snap: bytes = field(Seldom(Blob), default=b"", only_if=_NOT_DIR)
     oldest_snap: int = field(U64, default=NOSNAP)
-    alternate_name: bytes = field(Blob, default=b"", since=9)
+    alternate_name: bytes = field(Seldom(Blob), default=b"", since=9)
 
 
 @wire(v=3, compat=2, ceph="EMetaBlob::remotebit")
@@ -136,23 +137,23 @@ class EMetaBlob:
 
     lump_order: list[DirFrag] = field(List(DirFrag), factory=list)
     lump_map: dict[DirFrag, DirLump] = field(Map(DirFrag, DirLump), factory=dict)
-    roots: list[FullBit] = field(List(FullBit), factory=list)
-    table_tids: list[tuple[int, int]] = field(List(Tuple(U8, U64)), factory=list)
+    roots: list[FullBit] = field(Seldom(List(FullBit)), factory=list)
+    table_tids: list[tuple[int, int]] = field(Seldom(List(Tuple(U8, U64))), factory=list)
     opened_ino: int = field(U64, default=0)
     allocated_ino: int = field(U64, default=0)
     used_preallocated_ino: int = field(U64, default=0)
-    preallocated_inos: dict[int, int] = field(IntervalSet, factory=dict)
+    preallocated_inos: dict[int, int] = field(Seldom(IntervalSet), factory=dict)
     client_name: PeerName = field(PeerName, factory=lambda: PeerName(0, 0))
     inotablev: int = field(U64, default=0)
     sessionmapv: int = field(U64, default=0)
-    truncate_start: list[int] = field(List(U64), factory=list)
-    truncate_finish: dict[int, int] = field(Map(U64, U64), factory=dict)
-    destroyed_inodes: list[int] = field(List(U64), factory=list)
+    truncate_start: list[int] = field(Seldom(List(U64)), factory=list)
+    truncate_finish: dict[int, int] = field(Seldom(Map(U64, U64)), factory=dict)
+    destroyed_inodes: list[int] = field(Seldom(List(U64)), factory=list)
     client_reqs: list[tuple[MetaReqId, int]] = field(List(Tuple(MetaReqId, U64)), factory=list)
     renamed_dirino: int = field(U64, default=0)
-    renamed_dir_frags: list[Frag] = field(List(Frag), factory=list)
+    renamed_dir_frags: list[Frag] = field(Seldom(List(Frag)), factory=list)
     unused_i: int = field(S64, default=-1, since=6)
     unused_b: bool = field(Bool, default=False, since=6)
     client_flushes: list[tuple[MetaReqId, int]] = field(
-        List(Tuple(MetaReqId, U64)), factory=list, since=8
+        Seldom(List(Tuple(MetaReqId, U64))), factory=list, since=8
     )

@@ -66,6 +66,16 @@ def _same(a: NestInfo, b: NestInfo) -> bool:
     )
 
 
+def _same_entries(a: FragInfo, b: FragInfo) -> bool:
+    return (
+        a.change_attr == b.change_attr
+        and a.nfiles == b.nfiles
+        and a.nsubdirs == b.nsubdirs
+        and a.mtime == b.mtime
+        and a.version == b.version
+    )
+
+
 def resync(directory: CDir) -> None:
     """A fragment whose sums are of another version than its directory's counts as counted.
 
@@ -126,7 +136,7 @@ def frag_to_inode(directory: CDir, *, probe: bool = False) -> bool:
     ):
         resync(directory)
     now, counted = fnode.fragstat, fnode.accounted_fragstat
-    entries_changed = now != counted
+    entries_changed = not _same_entries(now, counted)
     sums_changed = not _same(fnode.rstat, fnode.accounted_rstat)
     if probe:
         return entries_changed or sums_changed

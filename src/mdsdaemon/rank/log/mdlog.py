@@ -192,6 +192,9 @@ class MDLog:
         segment.end = end
         self.num_events += 1
         self._unflushed += 1
+        if not self._clock_runs:
+            self._clock_runs = True
+            self._start_clock.set()
         self.counters.added(self)
         return end
 
@@ -216,9 +219,6 @@ class MDLog:
         """What was submitted is written now if somebody waits for it, else soon."""
         if self._hurried or self._segment_due:
             self.flush()
-        elif self._unflushed and not self._clock_runs:
-            self._clock_runs = True
-            self._start_clock.set()
 
     def hurry(self) -> None:
         """Somebody waits for what was submitted."""

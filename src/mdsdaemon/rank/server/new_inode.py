@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from mdsdaemon.encoding import DecodeError, decode
 from mdsdaemon.rank.cache.inode import CInode
+from mdsdaemon.rank.cache.lean import NO_ENTRIES, NO_HASH, NO_INLINE, NO_QUOTA, NO_TREE
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.types.features import MDS_INLINE_DATA, has
-from mdsdaemon.types.inode import INLINE_NONE, S_IFDIR, S_IFMT, InlineData, Inode, XAttrs
+from mdsdaemon.types.inode import S_IFDIR, S_IFMT, InlineData, Inode, XAttrs
 from mdsdaemon.types.layout import DirLayout, FileLayout
 from mdsdaemon.types.stats import NestInfo
 
@@ -124,11 +125,14 @@ def new_inode(
     else:
         stored.layout = layout if layout is not None else default_layout(rank)
         stored.rstat = NestInfo(rfiles=1)
+        stored.dirstat, stored.dir_layout, stored.quota = NO_ENTRIES, NO_HASH, NO_QUOTA
     if "encryption.ctx" in xattrs:
         stored.fscrypt = True
-    stored.inline_data = InlineData(1 if _keeps_inline(req) else INLINE_NONE)
+    stored.inline_data = InlineData(1) if _keeps_inline(req) else NO_INLINE
     inode = CInode(ino=ino, inode=stored, first=place.null_dentry(rank).first)
     inode.xattrs = xattrs
+    if not is_dir:
+        inode.dirfragtree = NO_TREE
     return rank.cache.add_inode(inode)
 
 

@@ -9,13 +9,19 @@ from mdsdaemon.encoding import (
     U16,
     U32,
     U64,
+    Array,
+    Blob,
     DecodeError,
     List,
     Map,
+    Opt,
+    Seldom,
     Str,
     decode,
     encode,
     field,
+    from_plain,
+    to_plain,
     wire,
 )
 
@@ -136,3 +142,51 @@ def test_one_step_is_what_is_generated() -> None:
     head = source[: source.index("else:")]
     assert head.count("unpack") == 1
     assert head.count("Sums_") == 3
+
+
+@wire(v=1, compat=1)
+class Rare:
+    """Of whose fields most are nearly always empty."""
+
+    first: int = field(U32, default=0)
+    text: str = field(Seldom(Str), default="")
+    blob: bytes = field(Seldom(Blob), default=b"")
+    many: list[int] = field(Seldom(List(U16)), factory=list)
+    named: dict[int, Sums] = field(Seldom(Map(U32, Sums)), factory=dict)
+    maybe: int | None = field(Seldom(Opt(U64)), default=None)
+    last: int = field(U32, default=0)
+
+
+@pytest.mark.parametrize(
+    "rare",
+    [
+        Rare(1, last=2),
+        Rare(1, text="t", last=2),
+        Rare(1, blob=b"b", last=2),
+        Rare(1, many=[3], last=2),
+        Rare(1, named={4: Sums(5)}, last=2),
+        Rare(1, maybe=0, last=2),
+        Rare(1, "t", b"b", [3, 4], {5: Sums(6)}, 7, 2),
+    ],
+)
+def test_what_is_seldom_there(rare: Rare) -> None:
+    data = encode(Rare, rare)
+    assert decode(Rare, data) == rare
+    assert from_plain(Rare, to_plain(rare)) == rare
+    for length in range(len(data)):
+        with pytest.raises(DecodeError):
+            decode(Rare, data[:length])
+
+
+def test_empty_values_are_not_shared() -> None:
+    one, other = (decode(Rare, encode(Rare, Rare())) for _ in range(2))
+    one.many.append(1)
+    one.named[1] = Sums()
+    assert other == Rare()
+
+
+def test_only_what_can_be_empty_is_seldom_there() -> None:
+    with pytest.raises(TypeError, match="never empty"):
+        Seldom(U32)
+    with pytest.raises(TypeError, match="never empty"):
+        Seldom(Array(U32, 3))

@@ -26,6 +26,7 @@ from mdsdaemon.encoding import (
     Map,
     Opt,
     Raw,
+    Seldom,
     Set,
     Tuple,
     Union,
@@ -135,7 +136,7 @@ class Maker:
             return self.value(codec.item) if self.rng.random() < 0.5 else None
         if isinstance(codec, Tuple):
             return tuple(self.value(part) for part in codec.parts)
-        if isinstance(codec, Framed):
+        if isinstance(codec, Framed | Seldom):
             return self.value(codec.item)
         if isinstance(codec, Union):
             return self.value(as_codec(self.rng.choice(list(codec.cases.values()))))

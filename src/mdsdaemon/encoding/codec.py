@@ -145,6 +145,9 @@ class Codec(Generic[T]):
     """Whether a count of such a value is that of its encoded bytes, unlike ``len`` in Python."""
     sortable: bool = False
     """Whether values compare with ``<``: sets and maps of them are then written in order."""
+    empty: tuple[str, str] | None = None
+    """For what may hold nothing, which then is a number 0: that number's format, and the
+    expression of the value."""
 
     @property
     def fixed_out(self) -> str | None:
@@ -280,6 +283,9 @@ def usual_decode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
     """
     if all(codec.fixed is not None for codec, _ in run):
         fixed_decode(g, run)
+        return
+    if len(run) == 1 and slots_of(run[0][0].usual or "") == 1:
+        run[0][0].gen_decode_unusual(g, run[0][1])  # there is nothing to be gained
         return
     packer = struct_of("".join(codec.usual or "" for codec, _ in run))
     names: list[str] = []

@@ -70,6 +70,7 @@ class List(Codec[list[T]]):
     """std::vector and std::list: u32 count, then the items."""
 
     min_size = 4
+    empty: tuple[str, str] | None = "I", "[]"
 
     def __init__(self, item: Codec[T] | type[T]) -> None:
         self.item = as_codec(item)
@@ -108,6 +109,8 @@ class List(Codec[list[T]]):
 class Array(List[T]):
     """Exactly ``count`` items, without a count on the wire."""
 
+    empty = None
+
     def __init__(self, item: Codec[T] | type[T], count: int) -> None:
         super().__init__(item)
         self.count = count
@@ -124,6 +127,7 @@ class Tail(List[T]):
     """Items up to the end of what encloses them, without a count."""
 
     min_size = 0
+    empty = None
 
     def gen_decode(self, g: Gen, target: str) -> None:
         value = g.temp()
@@ -173,6 +177,7 @@ class Map(Codec[dict[K, V]]):
     """std::map: u32 count, then key and value by turns in the order of the keys."""
 
     min_size = 4
+    empty = "I", "{}"
 
     def __init__(self, key: Codec[K] | type[K], value: Codec[V] | type[V]) -> None:
         self.key = as_codec(key)
@@ -214,6 +219,7 @@ class Opt(Codec[T | None]):
     """std::optional: u8 flag, then the value if the flag is set."""
 
     min_size = 1
+    empty = "B", "None"
 
     def __init__(self, item: Codec[T] | type[T]) -> None:
         self.item = as_codec(item)
@@ -244,6 +250,45 @@ class Opt(Codec[T | None]):
 
     def from_plain(self, plain: Any) -> T | None:
         return None if plain is None else self.item.from_plain(plain[0])
+
+
+class Seldom(Codec[T]):
+    """What nearly always holds nothing: read in one step with its neighbours, then."""
+
+    def __init__(self, item: Codec[T]) -> None:
+        if item.empty is None:
+            raise TypeError(f"{type(item).__name__} is never empty")
+        self.item = item
+        self.min_size = item.min_size
+        self.sortable = item.sortable
+        self.counts_bytes_of_text = item.counts_bytes_of_text
+        self._format, self._empty = item.empty
+
+    @property
+    def usual(self) -> str:
+        return self._format
+
+    def load_usual(self, g: Gen, names: list[str], checks: list[str]) -> str:
+        checks.append(f"not {names[0]}")
+        return self._empty
+
+    def gen_decode(self, g: Gen, target: str) -> None:
+        self.item.gen_decode(g, target)
+
+    def gen_encode(self, g: Gen, expr: str) -> None:
+        self.item.gen_encode(g, expr)
+
+    def gen_decode_counted(self, g: Gen, count: str, target: str) -> None:
+        self.item.gen_decode_counted(g, count, target)
+
+    def gen_encode_bare(self, g: Gen, expr: str) -> None:
+        self.item.gen_encode_bare(g, expr)
+
+    def to_plain(self, value: T) -> Any:
+        return self.item.to_plain(value)
+
+    def from_plain(self, plain: Any) -> T:
+        return self.item.from_plain(plain)
 
 
 class Tuple(Codec[tuple[A, B]]):

@@ -42,7 +42,7 @@ class FieldSpec:
     @property
     def in_usual_run(self) -> bool:
         """As ``in_run``, where the bytes are the usual ones."""
-        return self.codec.usual is not None and not self.if_more
+        return self.codec.usual is not None and not self.if_more and not self.counted_by
 
     @property
     def in_run_out(self) -> bool:

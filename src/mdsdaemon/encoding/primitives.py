@@ -130,6 +130,7 @@ class _Counted(Codec[Any], ABC):
 class _Str(_Counted, Codec[str]):
     """std::string as text; bytes that are not UTF-8 live on as surrogate escapes."""
 
+    empty = "I", "''"
     counts_bytes_of_text = True
 
     def _read(self, g: Gen, size: str, target: str) -> None:
@@ -160,6 +161,8 @@ class _Str(_Counted, Codec[str]):
 
 class _Blob(_Counted, Codec[bytes]):
     """A bufferlist, or a std::string that is not text."""
+
+    empty = "I", "b''"
 
     def _read(self, g: Gen, size: str, target: str) -> None:
         g.line(f"{target} = b[o:o + {size}]")

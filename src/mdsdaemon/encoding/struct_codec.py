@@ -168,24 +168,26 @@ class WireCodec(Codec[C]):
 
     @property
     def usual(self) -> str | None:
-        if self.envelope != "start":
+        if self.fixed is not None or self.envelope not in ("start", "bare"):
             return self.fixed
         if "_usual" not in self.__dict__:
+            head = _USUAL_HEAD if self.envelope == "start" else ""
             specs = [s for s in self.specs.values() if s.in_version(self.pick(0)[0])]
-            alike = self._one_version and all(
-                s.in_usual_run and not any(s.condition) and not s.length_of for s in specs
+            alike = (self._one_version or not head) and all(
+                s.in_usual_run and not (any(s.condition) or s.length_of) for s in specs
             )
             body = "".join(s.codec.usual or "" for s in specs)
-            self.__dict__["_usual"] = _USUAL_HEAD + body if alike else None
+            self.__dict__["_usual"] = head + body if alike and specs else None
         return self.__dict__["_usual"]  # type: ignore[no-any-return]
 
     def load_usual(self, g: Gen, names: list[str], checks: list[str]) -> str:
         if self.fixed is not None:
             return self.load(g, names)
         v, compat = self.pick(0)
-        size = struct_of(self.usual or "").size - _HEAD.size
-        checks += [f"{names[0]} == {v | compat << 8}", f"{names[1]} == {size}"]
-        names = names[2:]
+        if self.envelope == "start":
+            size = struct_of(self.usual or "").size - _HEAD.size
+            checks += [f"{names[0]} == {v | compat << 8}", f"{names[1]} == {size}"]
+            names = names[2:]
         args: dict[str, str] = {}
         for name, spec in self.specs.items():
             if spec.in_version(v):

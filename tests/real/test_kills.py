@@ -280,7 +280,11 @@ class World:
         for kind in ("ours", "real"):
             for mds in self.cluster.mdss:
                 mds.kill()
-            last = self.cluster.start_mds(kind, "real", label=f"last-{kind}")
+            for info in self.cluster.mds_infos():
+                self.cluster.mon("mds fail", role_or_gid=str(info["gid"]))
+            last = self.cluster.start_mds(
+                kind, {"ours": "g", "real": "h"}[kind], label=f"last-{kind}"
+            )
             last.wait_state("up:active", 90)
             assert self.see([*tops, *self.frozen])[0] == seen, kind
             self.scrub(last)

@@ -28,16 +28,18 @@ class Plan:
 
     quick: bool = False
     rounds: int = 5
-    idle: float = 5.0
+    idle: float = 3.0
     clients: Sequence[int] = (1, 4, 16)
     count: int = 300
-    files: int = 20_000
+    files: int = 10_000
     python: str = sys.executable
 
     @classmethod
     def reduced(cls, python: str = sys.executable) -> Self:
         """For `--quick`."""
-        return cls(quick=True, rounds=2, idle=0.0, clients=(1, 4), count=120, python=python)
+        return cls(
+            quick=True, rounds=2, idle=0.0, clients=(1, 4), count=120, files=2_000, python=python
+        )
 
     def pick(self, full: T, quick: T) -> T:
         """One of two, by how much is measured."""

@@ -135,7 +135,6 @@ def measure(sheet: Sheet, plan: Plan) -> None:
     with real_cluster(plan, OPTIONS) as cluster:
         tree = Tree(sheet, cluster, plan)
         tree.fill()
-        rounds = plan.pick(min(plan.rounds, 3), 1)
-        in_turns(rounds, tree.replay)
+        in_turns(plan.pick(plan.rounds, 1), tree.replay)
         asok(tree.mds.asok_path, "flush journal", timeout=300)
-        in_turns(rounds, tree.look)
+        in_turns(plan.pick(min(plan.rounds, 2), 1), tree.look)

@@ -42,6 +42,9 @@ class SessionState(IntEnum):
     KILLING = 5
 
 
+_STALE = SessionState.STALE
+
+
 @define(eq=False)
 class Session(Outbox):
     """One client: what it may do, what it has, and where it can be reached.
@@ -147,7 +150,7 @@ class Session(Outbox):
         return self.state == SessionState.CLOSING
 
     def is_stale(self) -> bool:
-        return self.state == SessionState.STALE
+        return self.state is _STALE
 
     def is_killing(self) -> bool:
         return self.state == SessionState.KILLING

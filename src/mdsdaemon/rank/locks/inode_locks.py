@@ -38,6 +38,8 @@ KNOWN = 0
 NEEDED = 1
 RUNNING = 2
 
+_SIMPLE = (st.AUTH, st.LINK, st.XATTR)
+_EXCL_WISHES = tuple(CAP_GEXCL << shift for shift in st.SHIFT)
 _WRITES = CAP_GEXCL | CAP_GWR | CAP_GBUFFER
 _MAX_STEPS = 64
 
@@ -267,9 +269,21 @@ class InodeLocks:
         """
         changed = self.choose_loner(caps, read_only=read_only)
         self._sum_up(caps)
+        states, queues = self._states, self.queues
         for _ in range(_MAX_STEPS):
-            moved = False
-            for lock in st.LOCKS:
+            moved = self._step(st.FILE, read_only)
+            _, _, loner_wanted, other_wanted, _ = self._wished
+            exclusive = not read_only and self.loner == self.want_loner != NOBODY
+            wanted = loner_wanted | other_wanted if exclusive else 0
+            for lock in _SIMPLE:
+                # most of the time one is where it should be: seen without a call
+                state = states[2 * lock]
+                if (
+                    state == states[2 * lock + 1]
+                    and not queues[lock]
+                    and state == (st.EXCL if wanted & _EXCL_WISHES[lock] else st.SYNC)
+                ):
+                    continue
                 if self._step(lock, read_only):
                     moved = True
             if self._change_loner(caps):

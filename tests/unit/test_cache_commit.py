@@ -13,6 +13,7 @@ from tests.unit.tree_kit import FIRST_INO, Tree, differences
 from mdsdaemon.clients.objecter_errors import RadosError
 from mdsdaemon.clients.objecter_ops import ObjectOperation
 from mdsdaemon.encoding import decode
+from mdsdaemon.rank.cache.commit import SLICE
 from mdsdaemon.rank.cache.dir import CDir
 from mdsdaemon.types.backtrace import BackPointer, Backtrace
 from mdsdaemon.types.layout import FileLayout
@@ -102,6 +103,38 @@ def test_a_large_commit_is_several_operations_and_the_header_last() -> None:
     assert all("omap-set-header" not in one for one in ops[:-1])
     assert ops[-1] == ["omap-set-header", "omap-set-vals"]
     assert len(tree.kit.objecter.omap(D_OBJECT)) == 60
+
+
+def test_others_are_served_while_a_large_fragment_is_stored() -> None:
+    tree = a_tree()
+    for i in range(3 * SLICE):
+        tree.create(f"/d/{i:04d}")
+    directory, last = d_of(tree), 3 * SLICE - 1
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tree.rank.store.commit_dir, directory)
+            while not directory.committing_version:
+                await trio.lowlevel.checkpoint()
+            tree.unlink(f"/d/{last:04d}")
+            tree.resize(f"/d/{last - 1:04d}", 7)
+            tree.resize("/d/0000", 7)
+            tree.create("/d/new")
+            assert directory.committed is not None, "it is not stored yet"
+            assert writes(tree.kit, D_OBJECT) == []
+
+    tree.kit.trio(main)
+    (ops,) = writes(tree.kit, D_OBJECT)
+    assert ops == ["omap-set-header", "omap-set-vals", "omap-rm-keys"]
+    changed = {f"{last:04d}_head", f"{last - 1:04d}_head", "0000_head", "new_head"}
+    assert directory.dirty_items.keys() == changed
+    tree.carry_up()
+    tree.commit()
+    image = tree.image()
+    again = Tree(make_rank(objects=tree.kit.objecter, root=False))
+    again.kit.trio(again.rank.store.load_base)
+    again.load_all()
+    assert differences(again.image(), image) == {}
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -1,8 +1,10 @@
 """Committing: what is dirty of a fragment is stored in its object.
 
-What is to be stored is encoded at once, then the journal has to have it, then it is written: a
-fragment that changes all the time can still be committed. What changes meanwhile stays dirty, in
-the segment of that change. The header goes last: with it the stored version is known to be whole.
+What is to be stored is noted at once and encoded part by part, so that others are served meanwhile
+and not all of a large fragment is in memory twice; of each part the journal has to have what it
+holds before it is written. So a fragment that changes all the time can still be committed. What
+changes meanwhile stays dirty, in the segment of that change. The header is that of the beginning
+and goes last: with it the stored version is known to be whole.
 
 Behaviour: ceph/ceph, src/mds/CDir.cc (commit, _omap_commit, _omap_commit_ops, _committed) (Pacific)
 """
@@ -29,13 +31,25 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.core import RankCore
 
 
+SLICE = 256
+"""Dentries that are encoded before others have their turn: a few milliseconds."""
+PART = 2 << 20
+"""Bytes of one operation on the object at most (and mds_dir_max_commit_size)."""
+
+
 @define
 class _Image:
-    """What is written of a fragment."""
+    """What is to be written of a fragment.
+
+    Attributes:
+        header: as it is at the beginning.
+        changes: by key, encoded, or None where it goes.
+        waiting: by key, the dentries that are yet to be encoded, as they will be then.
+    """
 
     header: bytes
     changes: dict[str, bytes | None] = field(factory=dict)
-    """By key: the value, or None to remove it."""
+    waiting: dict[str, CDentry] = field(factory=dict)
 
 
 class Committer:
@@ -68,7 +82,6 @@ class Committer:
         directory.committed = rank.queue.gate()
         done = False
         try:
-            await rank.mdlog.wait_safe()
             await self._write(directory, image, new)
             done = True
         except RadosError as error:
@@ -89,7 +102,7 @@ class Committer:
     # -- before ------------------------------------------------------------------------------
 
     def _take(self, directory: CDir) -> _Image:
-        """Encode what is dirty; it is under way from now on."""
+        """What is dirty; it is under way from now on."""
         snaps, live = self.rank.snaps, None
         if snaps.any_snapshots:
             live = snaps.purger.live_snaps(directory)
@@ -103,8 +116,7 @@ class Committer:
                 stays = not dn.is_null and snaps.purger.tidy(directory, dn, live)
                 image.changes[key] = encode_dentry(dn) if stays else None
         else:
-            for key, dn in directory.dirty_items.items():
-                image.changes[key] = None if dn.is_null else encode_dentry(dn)
+            image.waiting = directory.dirty_items
         directory.committing_version = directory.fnode.version
         directory.committing_items, directory.dirty_items = directory.dirty_items, {}
         directory.committing_segment, directory.segment = directory.segment, None
@@ -114,34 +126,35 @@ class Committer:
 
     async def _write(self, directory: CDir, image: _Image, new: bool) -> None:
         """One operation after another on the same object: the OSD keeps their order."""
-        gather = _Gather()
-        for op in self._operations(image, new):
-            await self.rank.objecter.room()
+        rank, gather, part = self.rank, _Gather(), _Part(new)
+        limit = self._max_size()
+
+        async def write(part: _Part, header: bytes | None = None) -> None:
+            await rank.mdlog.wait_safe()
+            await rank.objecter.room()
             gather.expect()
-            self.rank.objecter.submit(
-                self.rank.metadata_pool, directory.object_name, op, gather.finish
-            )
+            name, op = directory.object_name, part.operation(header)
+            rank.objecter.submit(rank.metadata_pool, name, op, gather.finish)
+
+        for number, (key, value) in enumerate(self._encoded(image), 1):
+            if part.size and part.size + room_for(key, value) > limit:
+                await write(part)
+                part = _Part(new)
+            part.add(key, value)
+            if not number % SLICE:
+                await trio.lowlevel.checkpoint()
+        await write(part, image.header)
         await gather.wait()
 
-    def _operations(self, image: _Image, new: bool) -> Iterator[ObjectOperation]:
-        limit = self._max_size()
-        size, values, removed = 0, dict[str, bytes](), list[str]()
-        for key, value in image.changes.items():
-            more = 4 + len(key) if value is None else 8 + len(key) + len(value)
-            if size + more > limit and size:
-                yield _operation(new, None, values, removed)
-                size, values, removed = 0, {}, []
-            size += more
-            if value is None:
-                removed.append(key)
-            else:
-                values[key] = value
-        yield _operation(new, image.header, values, removed)
+    def _encoded(self, image: _Image) -> Iterator[tuple[str, bytes | None]]:
+        yield from image.changes.items()
+        for key, dn in image.waiting.items():
+            yield key, None if dn.is_null else encode_dentry(dn)
 
     def _max_size(self) -> int:
         config = self.rank.config
         size = config.get_int("mds_dir_max_commit_size")
-        return size << 20 if size else config.get_int("osd_max_write_size") * 943718
+        return min(size << 20 if size else config.get_int("osd_max_write_size") * 943718, PART)
 
     # -- afterwards --------------------------------------------------------------------------
 
@@ -181,19 +194,38 @@ class Committer:
         directory.segment = segment
 
 
-def _operation(
-    new: bool, header: bytes | None, values: dict[str, bytes], removed: list[str]
-) -> ObjectOperation:
-    op = ObjectOperation()
-    if not new:
-        op.assert_exists()  # what somebody has removed is not made again
-    if header is not None:
-        op.omap_set_header(header)
-    if values:
-        op.omap_set(values)
-    if removed:
-        op.omap_rm_keys(removed)
-    return op
+def room_for(key: str, value: bytes | None) -> int:
+    """Bytes of a change in an operation."""
+    return 4 + len(key) if value is None else 8 + len(key) + len(value)
+
+
+class _Part:
+    """One operation in the making."""
+
+    def __init__(self, new: bool) -> None:
+        self.size = 0
+        self._new = new
+        self._values: dict[str, bytes] = {}
+        self._removed: list[str] = []
+
+    def add(self, key: str, value: bytes | None) -> None:
+        self.size += room_for(key, value)
+        if value is None:
+            self._removed.append(key)
+        else:
+            self._values[key] = value
+
+    def operation(self, header: bytes | None) -> ObjectOperation:
+        op = ObjectOperation()
+        if not self._new:
+            op.assert_exists()  # what somebody has removed is not made again
+        if header is not None:
+            op.omap_set_header(header)
+        if self._values:
+            op.omap_set(self._values)
+        if self._removed:
+            op.omap_rm_keys(self._removed)
+        return op
 
 
 class _Gather:
@@ -215,7 +247,9 @@ class _Gather:
             self._done.set()
 
     async def wait(self) -> None:
-        """Wait for all; raises RadosError."""
-        await self._done.wait()
+        """Wait for all that is expected by now; raises RadosError."""
+        if self._left:
+            self._done = trio.Event()  # it may have been set between two requests
+            await self._done.wait()
         if self._error is not None:
             raise self._error

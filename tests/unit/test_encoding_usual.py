@@ -21,6 +21,7 @@ from mdsdaemon.encoding import (
     encode,
     field,
     from_plain,
+    reader,
     to_plain,
     wire,
 )
@@ -190,3 +191,12 @@ def test_only_what_can_be_empty_is_seldom_there() -> None:
         Seldom(U32)
     with pytest.raises(TypeError, match="never empty"):
         Seldom(Array(U32, 3))
+
+
+def test_a_reader_wants_all_of_the_bytes() -> None:
+    read = reader(Sums)
+    assert read(USUAL) == Sums(7, 8, 9)
+    with pytest.raises(DecodeError, match="2 bytes follow the value"):
+        read(USUAL + b"xx")
+    with pytest.raises(DecodeError):
+        read(USUAL[:-1])

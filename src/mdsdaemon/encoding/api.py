@@ -94,6 +94,20 @@ def writer(what: Codec[T] | type[T]) -> Callable[[T, int], bytes]:
     return write
 
 
+def reader(what: Codec[T] | type[T]) -> Callable[[bytes], T]:
+    """`decode` of one type with all features, for those who read many."""
+    codec = as_codec(what)
+
+    def read(data: bytes) -> T:
+        value, offset = codec.decoder()(data, 0, len(data), ALL_FEATURES)
+        if offset != len(data):
+            why = f"{len(data) - offset} bytes follow the value"
+            raise DecodeError(_name(codec), "", offset, why)
+        return value  # type: ignore[no-any-return]
+
+    return read
+
+
 def to_plain(value: Any) -> Any:
     """A ``@wire`` value as numbers, strings, bytes, lists and dicts, as CBOR holds them."""
     return as_codec(type(value)).to_plain(value)

@@ -16,8 +16,8 @@ from mdsdaemon.encoding import (
     Seldom,
     Str,
     Tuple,
-    decode,
     field,
+    reader,
     wire,
     writer,
 )
@@ -88,6 +88,7 @@ class Dentries:
     dnull: list[NullBit] = field(List(NullBit), factory=list)
 
 
+_read_dentries = reader(Dentries)
 _write_dentries = writer(Dentries)
 
 
@@ -111,7 +112,7 @@ class DirLump:
         Raises:
             DecodeError: ``dnbl`` does not hold them.
         """
-        return decode(Dentries, self.dnbl) if self.dnbl else Dentries()
+        return _read_dentries(self.dnbl) if self.dnbl else Dentries()
 
     def set_dentries(self, dentries: Dentries, features: int) -> None:
         """Write the dentries into ``dnbl`` and count them."""

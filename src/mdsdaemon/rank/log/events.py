@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 
-from mdsdaemon.encoding import U32, DecodeError, Union, decode, field, wire, writer
+from mdsdaemon.encoding import U32, DecodeError, Union, decode, field, reader, wire, writer
 from mdsdaemon.types.features import FEATURES_PACIFIC
 from mdsdaemon.types.journal import (
     ECommitted,
@@ -130,6 +130,7 @@ class _Entry:
     envelope: _Envelope = field(_Envelope)
 
 
+_read_entry = reader(_Entry)
 _write_entry = writer(_Entry)
 
 
@@ -154,7 +155,7 @@ def decode_event(payload: bytes) -> LogEvent:
         DecodeError: it is none, or of a type or version that we do not know.
     """
     if payload[:4] == _NEW_ENCODING:
-        return decode(_Entry, payload).envelope.event
+        return _read_entry(payload).envelope.event
     if len(payload) < 4:
         raise DecodeError("LogEvent", "type", 0, f"{len(payload)} bytes are no event")
     event: LogEvent = decode(_TAGGED, payload)

@@ -97,7 +97,7 @@ class BlobReplay:
         inode.old_inodes = bit.old_inodes or {}
         inode.oldest_snap = bit.oldest_snap
         if inode.is_dir:
-            if inode.dirfragtree != bit.dirfragtree:
+            if inode.dirfragtree.splits != bit.dirfragtree.splits:
                 inode.dirfragtree = bit.dirfragtree
                 self.rank.store.force_dirfrags(inode)
             blob = bit.dir_snap

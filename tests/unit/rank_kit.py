@@ -14,7 +14,7 @@ Another rank on the same objects is `make_rank(objects=kit.objecter)`.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast
@@ -35,7 +35,10 @@ from mdsdaemon.rank.cache.inode import CInode
 from mdsdaemon.rank.cache.store import CacheStore
 from mdsdaemon.rank.core import RankCore
 from mdsdaemon.rank.damage import DamageTable
+from mdsdaemon.rank.log.events import decode_event, encode_event
+from mdsdaemon.rank.log.replay_events import EventReplay
 from mdsdaemon.rank.log.segment import LogSegment
+from mdsdaemon.rank.log.superseded import leave_out
 from mdsdaemon.rank.recovery import RecoveryQueue
 from mdsdaemon.rank.tables.openfiles import OpenFileTable
 from mdsdaemon.rank.truncate import Truncator
@@ -289,6 +292,15 @@ class Kit:
         if errors:
             raise errors[0]
         return outcomes[0]
+
+
+def replay_into(rank: RankCore, segment: LogSegment, events: Sequence[Any]) -> None:
+    """Replay events as one batch of a journal."""
+    batch = [decode_event(encode_event(event)) for event in events]
+    leave_out(batch)
+    replay = EventReplay(rank)
+    for event in batch:
+        replay.replay(event, segment)
 
 
 def make_rank(

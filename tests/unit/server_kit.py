@@ -21,7 +21,7 @@ from typing import Any, Self, cast
 import attrs
 import trio
 import trio.testing
-from tests.unit.rank_kit import Kit, make_rank
+from tests.unit.rank_kit import Kit, make_rank, replay_into
 
 from mdsdaemon.cephx.caps import MDSAuthCaps
 from mdsdaemon.messages.client_caps import MClientCaps, MClientLease
@@ -34,7 +34,6 @@ from mdsdaemon.messages.client_reply import (
 )
 from mdsdaemon.messages.client_request import MClientRequest
 from mdsdaemon.rank.locks.locker import Locker
-from mdsdaemon.rank.log.replay_events import EventReplay
 from mdsdaemon.rank.mutation import Mutation
 from mdsdaemon.rank.optracker import OpTracker
 from mdsdaemon.rank.server.server import Server
@@ -387,9 +386,7 @@ class ServerKit:
     def replayed(self) -> Self:
         """Another rank that has only the journal's events."""
         other = type(self)(objects=self.rank.objecter)
-        replay = EventReplay(other.rank)
-        for _, event in self.mdlog.events:
-            replay.replay(event, other.mdlog.segment)
+        replay_into(other.rank, other.mdlog.segment, [event for _, event in self.mdlog.events])
         return other
 
     def events(self) -> list[str]:

@@ -14,10 +14,11 @@ import trio
 
 from mdsdaemon.clients.journaler import Entry, Journaler, JournalError
 from mdsdaemon.encoding import DecodeError
-from mdsdaemon.rank.log.events import decode_event
+from mdsdaemon.rank.log.events import LogEvent, decode_event
 from mdsdaemon.rank.log.replay_blob import ReplayError
 from mdsdaemon.rank.log.replay_events import EventReplay
 from mdsdaemon.rank.log.segment import LogSegment
+from mdsdaemon.rank.log.superseded import leave_out
 from mdsdaemon.types.journal import EResetJournal, ESegment, ESubtreeMap
 
 if TYPE_CHECKING:
@@ -30,6 +31,18 @@ BEFORE_A_BREAK = 256
 
 class CorruptJournal(Exception):
     """An event does not decode or does not fit: the rank is damaged."""
+
+
+def _decoded(entry: Entry) -> LogEvent | DecodeError:
+    """The event of an entry, or why it is none: those before it are replayed in any case."""
+    try:
+        return decode_event(entry.payload)
+    except DecodeError as exc:
+        return exc
+
+
+def _where(entry: Entry) -> str:
+    return f"{entry.start}~{entry.end - entry.start}"
 
 
 class Replay:
@@ -59,8 +72,10 @@ class Replay:
         reading = journal.read_batches(at_most=BEFORE_A_BREAK, skip_corrupt=skip)
         async with aclosing(reading) as batches:
             async for batch in batches:
-                for entry in batch:
-                    self._entry(entry, skip)
+                events = [_decoded(entry) for entry in batch]
+                leave_out(events)
+                for entry, event in zip(batch, events, strict=True):
+                    self._entry(entry, event, skip)
                 mdlog.counters.positions(mdlog)
                 await trio.lowlevel.checkpoint()
 
@@ -69,18 +84,15 @@ class Replay:
         assert journal is not None, "a replay without a journal"
         return journal
 
-    def _entry(self, entry: Entry, skip: bool) -> None:
+    def _entry(self, entry: Entry, event: LogEvent | DecodeError, skip: bool) -> None:
         mdlog = self.mdlog
-        where = f"{entry.start}~{entry.end - entry.start}"
-        try:
-            event = decode_event(entry.payload)
-        except DecodeError as exc:
-            text = f"corrupt journal event at {where} / {mdlog.write_pos}"
+        if isinstance(event, DecodeError):
+            text = f"corrupt journal event at {_where(entry)} / {mdlog.write_pos}"
             mdlog.rank.services.clog.error(text)
-            mdlog.log.error("%s: %s", text, exc)
+            mdlog.log.error("%s: %s", text, event)
             if skip:
                 return
-            raise CorruptJournal(f"{text}: {exc}") from exc
+            raise CorruptJournal(f"{text}: {event}") from event
         if isinstance(event, ESubtreeMap | EResetJournal | ESegment):
             seq = getattr(event, "event_seq", 0) or getattr(event, "seq", 0) or entry.start
             mdlog.event_seq = seq
@@ -101,7 +113,7 @@ class Replay:
         try:
             self._events.replay(event, segment, touched)
         except (ReplayError, DecodeError) as exc:
-            text = f"failure replaying journal event at {where}"
+            text = f"failure replaying journal event at {_where(entry)}"
             mdlog.rank.services.clog.error(text)
             raise CorruptJournal(f"{text}: {exc}") from exc
         if self.following and isinstance(event, ESubtreeMap):

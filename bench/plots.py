@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from bench.figures import OURS, REAL, Summary
@@ -15,8 +16,7 @@ _ROW, _BARS, _LABELS, _TOP = 20, 420, 330, 46
 
 def slug(text: str) -> str:
     """As a file's name."""
-    plain = text.lower().replace("µ", "u")
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in plain).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", text.lower().replace("µ", "u")).strip("-")
 
 
 def plots(part: str, figures: Sequence[Summary], title: str) -> dict[str, str]:

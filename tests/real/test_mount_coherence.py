@@ -7,9 +7,11 @@ import mmap
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.real.cluster import RealCluster
@@ -125,6 +127,103 @@ def test_mappings_are_seen_after_msync(three: Three) -> None:
     assert (three.one / "mapped").read_bytes()[4090:4100] == b"0123456789"
 
 
+def test_mappings_on_both_mounts_take_turns(three: Three) -> None:
+    """What one wrote back is in what the other maps after that; the library sees it at once.
+
+    (A mapping that stands meanwhile keeps its pages, with ceph-mds, too.)
+    """
+    (three.one / "shared").write_bytes(b"0" * 8192)
+    wanted = bytearray(b"0" * 8192)
+    for turn in range(6):
+        path = (three.one, three.two)[turn % 2] / "shared"
+        with path.open("r+b") as file, mmap.mmap(file.fileno(), 8192) as area:
+            assert area[:] == wanted
+            area[1000 * turn : 1000 * turn + 3] = wanted[1000 * turn : 1000 * turn + 3] = b"abc"
+            area.flush()
+            os.fsync(file.fileno())
+        assert three.call("content", "/shared") == wanted.decode()
+    with (three.two / "shared").open("rb") as two:
+        assert three.library.call("open", "s", "/shared", os.O_RDWR, 0o644)[0] == 0
+        assert three.library.call("write", "s", "LIB", 4096)[0] == 0
+        assert os.pread(two.fileno(), 3, 4096) == b"LIB"
+        assert three.library.call("ftruncate", "s", 4100)[0] == 0
+        assert three.library.call("close", "s")[0] == 0
+        assert os.fstat(two.fileno()).st_size == 4100
+        assert os.pread(two.fileno(), 100, 4096) == b"LIB0"
+
+
+def test_what_is_mapped_and_cut_off_elsewhere_is_gone(three: Three) -> None:
+    """A look at a page behind the new end is SIGBUS, as on a local disk."""
+    (three.one / "cut").write_bytes(b"1" * 16384)
+    program = (
+        "import mmap, os, sys\n"
+        "f = open(sys.argv[1], 'r+b'); m = mmap.mmap(f.fileno(), 16384)\n"
+        "assert m[12000:12001] == b'1'\n"
+        "print('mapped', flush=True); sys.stdin.readline()\n"
+        "assert os.fstat(f.fileno()).st_size == 5000\n"
+        "assert m[4990:5000] == b'1' * 10\n"
+        "print(m[4999:5001], flush=True); print(m[12000:12001], flush=True)\n"
+    )
+    child = subprocess.Popen(
+        ["python3", "-c", program, str(three.one / "cut")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "mapped\n"
+        os.truncate(three.two / "cut", 5000)
+        said = child.communicate("\n", timeout=60)[0]
+    finally:
+        child.kill()
+        child.wait()
+    assert said == "b'1\\x00'\n"
+    assert child.returncode == -signal.SIGBUS
+
+
+def test_appends_of_all_at_a_time_are_all_there(three: Three) -> None:
+    """Each takes the lock, writes at the end and lets go: nothing is written over anything.
+
+    (O_APPEND alone does not do it: the kernel takes the end that it remembers.)
+    """
+    program = (
+        "import fcntl, os, sys\n"
+        "path, who = sys.argv[1:]\n"
+        "for n in range(25):\n"
+        "    with open(path, 'r+b', buffering=0) as f:\n"
+        "        fcntl.flock(f, fcntl.LOCK_EX)\n"
+        "        data = f'{who}{n:03d}\\n'.encode() * (1 + n * 40)\n"
+        "        assert os.pwrite(f.fileno(), data, os.fstat(f.fileno()).st_size) == len(data)\n"
+    )
+    (three.one / "all").write_bytes(b"")
+    children = [
+        subprocess.Popen(["python3", "-c", program, str(path / "all"), who])
+        for path, who in ((three.one, "a"), (three.one, "b"), (three.two, "c"), (three.two, "d"))
+    ]
+    try:
+        for number in range(25):
+            assert three.library.call("open", "s", "/all", os.O_RDWR, 0o644)[0] == 0
+            assert three.library.call("flock", "s", fcntl.LOCK_EX, 5)[0] == 0
+            assert three.library.call("write", "s", f"e{number:03d}\n", size_of(three))[0] == 0
+            assert three.library.call("close", "s")[0] == 0
+        for child in children:
+            assert child.wait(100) == 0
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+    lines = (three.two / "all").read_bytes().splitlines()
+    wanted = [b"%c%03d" % (who, n) for who in b"abcd" for n in range(25) for _ in range(1 + n * 40)]
+    assert sorted(lines) == sorted([*wanted, *(b"e%03d" % n for n in range(25))])
+    for path in (three.one, three.two):
+        assert (path / "all").read_bytes().splitlines() == lines
+
+
+def size_of(three: Three) -> int:
+    shown = three.call("stat", "/all")
+    assert isinstance(shown, dict)
+    return int(shown["size"])
+
+
 @pytest.mark.parametrize("lock", [fcntl.flock, fcntl.lockf])
 def test_a_lock_is_waited_for(three: Three, lock: object) -> None:
     """The waiter on the other mount gets it when it is let go, or its holder is gone."""
@@ -198,3 +297,69 @@ def test_a_mount_that_is_killed_leaves_what_it_had_synced(
             os.fstat(fd)
         with suppress(OSError):
             os.close(fd)
+
+
+def test_a_mount_that_freezes_is_shut_out(
+    cluster: RealCluster, threes: dict[str, Three], tmp_path: Path
+) -> None:
+    """Who wants its file gets it after the timeout; when it wakes up, it writes nothing more."""
+    said: dict[str, Any] = {}
+    with ExitStack() as stack:
+        frozen = {}
+        for fs, three in threes.items():
+            cluster.mon("fs set", fs_name=fs, var="session_timeout", val="30")
+            (mount,) = stack.enter_context(mounted(cluster, fs, tmp_path, "f"))
+            fd = os.open(mount.path / "held", os.O_CREAT | os.O_RDWR, 0o644)
+            stack.callback(_closed, fd)
+            os.write(fd, b"synced")
+            os.fsync(fd)
+            os.write(fd, b" and not")
+            mount.freeze()
+            (three.one / "others").write_text("go on")
+            frozen[fs] = (mount, fd)
+        began = time.monotonic()
+        readers = {fs: _reader(three.one / "held") for fs, three in threes.items()}
+        for fs, reader in readers.items():
+            stack.callback(reader.kill)
+            out = reader.communicate(timeout=120)[0]
+            assert out.startswith(b"synced"), fs
+            assert (threes[fs].two / "others").read_text() == "go on"
+        assert 10 <= time.monotonic() - began <= 90
+        for fs, (mount, fd) in frozen.items():
+            mds = next(m for m in cluster.mdss if m.kind == ("ours" if fs == OURS else "real"))
+            pids = [s["client_metadata"].get("pid") for s in mds.asok("session ls")]
+            assert str(mount.pid) not in pids
+            mount.thaw()
+            said[fs] = _fate(mount.path, fd)
+        assert said[OURS] == said[STOCK]
+        for three in threes.values():
+            assert (three.one / "held").read_bytes().startswith(b"synced")
+            assert not (three.one / "later").exists()
+
+
+def _reader(path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE)
+
+
+def _closed(fd: int) -> None:
+    with suppress(OSError):
+        os.close(fd)
+
+
+def _fate(path: Path, fd: int) -> list[str]:
+    """What a mount that was shut out answers."""
+    found = []
+    for what in (
+        lambda: os.fsync(fd),
+        lambda: os.write(fd, b"more"),
+        lambda: os.fsync(fd),
+        lambda: (path / "later").write_text("x"),
+        lambda: os.listdir(path),
+    ):
+        try:
+            what()
+        except OSError as e:
+            found.append(str(e.errno))
+        else:
+            found.append("done")
+    return found

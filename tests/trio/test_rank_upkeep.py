@@ -30,11 +30,27 @@ async def test_clients_over_the_limit_are_asked_every_second() -> None:
 
 
 @in_trio
-async def test_a_full_cache_asks_everybody() -> None:
+async def test_a_cache_that_cannot_be_trimmed_asks_everybody() -> None:
     async with tables_rank(mds_min_caps_per_client="10", mds_cache_memory_limit="1") as kit:
         client = kit.client()
         client.open()
         client.session.caps = {ino: object() for ino in range(50)}
+        assert kit.rank.store.is_full()
+        kit.rank.sessions.upkeep.once()
+        assert not client.got(SessionOp.RECALL_STATE), "it may be that it can be trimmed"
+        kit.rank.store.trim_to_goal()
+        await kit.settle()
+        kit.rank.sessions.upkeep.once()
+        assert [m.max_caps for m in client.got(SessionOp.RECALL_STATE)] == [10]
+
+
+@in_trio
+async def test_a_cache_full_of_what_clients_hold_is_not_searched_first() -> None:
+    async with tables_rank(mds_min_caps_per_client="10", mds_cache_memory_limit="1") as kit:
+        client = kit.client()
+        client.open()
+        client.session.caps = {ino: object() for ino in range(50)}
+        kit.rank.store.trimmer.num_caps = lambda: 50
         kit.rank.sessions.upkeep.once()
         assert [m.max_caps for m in client.got(SessionOp.RECALL_STATE)] == [10]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from typing import Any
 
 import pytest
+import trio
 from tests.unit.rank_kit import make_rank
 from tests.unit.tree_kit import Tree, differences
 
@@ -85,6 +87,37 @@ def test_down_to_the_limit_and_no_further() -> None:
     tree.kit.trio(lambda: tree.rank.store.trim_to(limit))
     assert limit - (INODE_COST + DENTRY_COST) < tree.rank.store.memory_used() <= limit
     assert tree.rank.store.trim(limit) == 0
+
+
+def test_what_is_all_needed_is_not_searched_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mdsdaemon.rank.cache.trim.BATCH", 4)
+    tree = a_tree(400)
+    store, trimmer, looked = tree.rank.store, tree.rank.store.trimmer, list[CDentry]()
+    inodes = [inode for inode in tree.rank.cache.inodes.values() if not inode.is_system]
+    for inode in inodes:
+        inode.pins += 1
+    expire = trimmer.expire
+
+    def counted(dn: CDentry, held: set[CInode]) -> bool:
+        looked.append(dn)
+        return expire(dn, held)
+
+    monkeypatch.setattr(trimmer, "expire", counted)
+
+    def looks() -> int:
+        looked.clear()
+        store.trim(0)
+        tree.kit.trio(partial(trio.sleep, 1))
+        return len(looked)
+
+    assert not store.is_hampered()
+    assert looks() > 400
+    assert trimmer.hampered
+    assert looks() < 50
+    for inode in inodes:
+        inode.pins -= 1
+    assert looks() > 400, "once something goes all is looked at"
+    assert in_cache(tree) == {"/"}
 
 
 def test_a_name_that_never_was_is_known_not_to_be() -> None:

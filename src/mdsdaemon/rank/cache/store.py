@@ -182,6 +182,12 @@ class CacheStore:
         """Whether less than mds_cache_reservation of the limit is free."""
         return self.trimmer.is_full()
 
+    def is_hampered(self) -> bool:
+        """Whether it is full and hardly can be trimmed: clients hold what is in it, or it is
+        dirty.
+        """
+        return self.trimmer.is_hampered()
+
     def most_unstored(self) -> int | None:
         """How many changes may wait to be stored: they stay in the cache until then.
 

@@ -32,6 +32,11 @@ CAP_COST = 1110
 
 DIRTY_SHARE = 0.5
 """Of the limit: how much of a full cache may be waiting to be stored."""
+HELD_SHARE = 0.75
+"""Of the limit: when so much of a full cache is clients' there is little left to be trimmed."""
+LOOK_AGAIN = 32
+"""A full look at a cache of which nothing could go is not repeated every second: so many seconds
+are taken for it, until something goes."""
 BATCH = 8192
 """Dentries that are looked at in one go; then others have their turn."""
 
@@ -41,12 +46,14 @@ class Trimmer:
 
     Attributes:
         trimmed: how many dentries went, ever.
+        hampered: it does not fit, and what is left was needed when it was looked at the last time.
         num_caps: tells how many capabilities clients have. Set by who knows.
     """
 
     def __init__(self, rank: RankCore) -> None:
         self.rank = rank
         self.trimmed = 0
+        self.hampered = False
         self.num_caps: Callable[[], int] = lambda: 0
         self._hand: Iterator[CDentry] | None = None
         self._running = False
@@ -72,6 +79,11 @@ class Trimmer:
         """See `CacheStore`."""
         return self.memory_used() > self.goal()
 
+    def is_hampered(self) -> bool:
+        """See `CacheStore`."""
+        held = self.num_caps() * (INODE_COST + DENTRY_COST + CAP_COST)
+        return self.is_full() and (self.hampered or held > HELD_SHARE * self.goal())
+
     def most_unstored(self) -> int | None:
         """See `CacheStore`."""
         if not self.is_full():
@@ -82,6 +94,7 @@ class Trimmer:
         """One batch now; the rest is done by a task, batch by batch."""
         self._limit = limit
         if self.memory_used() <= limit:
+            self.hampered = False
             return 0
         went = self._batch(limit)
         if self.memory_used() > limit and not self._running:
@@ -95,8 +108,12 @@ class Trimmer:
 
     async def trim_to(self, limit: int) -> int:
         """Batch by batch until it fits, or all that is left is needed; how many dentries went."""
+        return await self._trim_to(limit, 2 * self.rank.cache.num_dentries)
+
+    async def _trim_to(self, limit: int, patience: int) -> int:
+        """Give up after so many dentries, one after another, that are needed."""
         went = fruitless = 0
-        while self.memory_used() > limit and fruitless <= 2 * self.rank.cache.num_dentries + BATCH:
+        while self.memory_used() > limit and fruitless <= patience:
             await trio.lowlevel.checkpoint()
             now = self._batch(limit)
             went += now
@@ -104,10 +121,14 @@ class Trimmer:
         return went
 
     async def _go_on(self) -> None:
+        patience = 2 * self.rank.cache.num_dentries
+        if self.hampered:
+            patience //= LOOK_AGAIN
         try:
-            await self.trim_to(self._limit)
+            await self._trim_to(self._limit, patience)
         finally:
             self._running = False
+        self.hampered = self.memory_used() > self._limit
 
     def _batch(self, limit: int) -> int:
         held = self._held()

@@ -41,7 +41,7 @@ class Upkeep:
         """Recall what has to be recalled; set the counters."""
         rank = self.rank
         self.sessions.recall.recall(enforce_max=True, enforce_liveness=True)
-        if rank.store.is_full():
+        if rank.store.is_hampered():
             self.sessions.recall.recall(trim=True)
         self.count()
 

@@ -126,12 +126,20 @@ def listing(fs: cephfs.LibCephFS, where: str) -> None:
                 waiting += [f"{base}/{n}" for n in sorted(names) if n not in (".", "..")]
 
 
-def main() -> None:
-    conf, what, argument = sys.argv[1:]
+def mounted(conf: str) -> cephfs.LibCephFS:
     fs = cephfs.LibCephFS(conffile=conf)
     fs.mount()
+    return fs
+
+
+def main() -> None:
+    conf, what, argument = sys.argv[1:]
+    fs = mounted(conf)
     if what == "fill":
         fill(fs, int(argument))
+        # who has written a file takes a tenth of a second to let another one look at it
+        fs.unmount()
+        fs = mounted(conf)
         hold(fs)
     else:
         listing(fs, argument)

@@ -136,7 +136,7 @@ def leave(mds: Mds) -> None:
     mds.wait_exit(20)
 
 
-def scrub(cluster: RealCluster, path: str = "/") -> list[dict[str, Any]]:
+def scrub(cluster: RealCluster, path: str = "/", *, timeout: float = 30) -> list[dict[str, Any]]:
     """`scrub start PATH recursive,repair` by whoever is active; the damage that it knows then."""
     status = cluster.ceph("tell", "mds.cephfs:0", "scrub", "start", path, "recursive,repair,force")
     assert status["return_code"] == 0
@@ -145,7 +145,7 @@ def scrub(cluster: RealCluster, path: str = "/") -> list[dict[str, Any]]:
         now = cluster.ceph("tell", "mds.cephfs:0", "scrub", "status")
         return str(now["status"]) == "no active scrubs running"
 
-    wait_for(over, 30, f"scrub of {path} is over", every=0.3)
+    wait_for(over, timeout, f"scrub of {path} is over", every=0.3)
     found: list[dict[str, Any]] = cluster.ceph("tell", "mds.cephfs:0", "damage", "ls")
     return found
 

@@ -66,6 +66,7 @@ def test_there_and_back(
 ) -> None:
     cluster, numbers = osd_cluster, count()
     files: int = pytestconfig.getoption("--tree-files")
+    patience = 30 + files / 100
     stock = cluster.start_real_mds("a")
     stock.wait_standby()
     new_fs(cluster)
@@ -83,16 +84,16 @@ def test_there_and_back(
         events = ours.asok("perf dump")["mds_log"]["replayed"]
         assert differences(before, listed(cluster, tmp_path, numbers)) == []
         assert len(ours.asok("dirfrag ls", path="/wide")) == 4
-        ours.asok("flush journal")
-        ours.asok("cache drop", timeout=20)
-        assert scrub(cluster) == []
+        ours.asok("flush journal", timeout=patience)
+        ours.asok("cache drop", timeout=patience)
+        assert scrub(cluster, timeout=patience) == []
         assert differences(before, listed(cluster, tmp_path, numbers)) == []
         leave(ours)
         journal(cluster)
 
         stock = give(cluster, "real", "c")
         assert differences(before, listed(cluster, tmp_path, numbers)) == []
-        assert scrub(cluster) == []
+        assert scrub(cluster, timeout=patience) == []
         assert client.stdin is not None
         assert client.stdout is not None
         client.stdin.write("\n")

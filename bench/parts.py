@@ -65,6 +65,7 @@ PARTS = {
         Part("standby", "A standby"),
         Part("embedded", "The one-process cluster", names={**NAMES, REAL: "Ceph's own daemons"}),
         Part("operations", "Operations"),
+        Part("stages", "Where the time of a request goes", quick=False),
         Part("sessions", "Sessions"),
         Part("failover", "Failover"),
         Part("tree", "A large tree"),

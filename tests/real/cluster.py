@@ -326,14 +326,15 @@ class RealCluster:
         conf: Path | None = None,
         env: Mapping[str, str] | None = None,
         with_conf: bool = True,
+        module: str = "mdsdaemon",
     ) -> Mds:
         """ceph-mds ("real") or mdsdaemon ("ours") in the foreground, as mds.``name``.
 
         ``label`` names the files of a second daemon of the same name; ``conf`` is another
         ceph.conf than the cluster's (``with_conf=False``: none is named); ``env`` is added to
-        the environment.
+        the environment; ``module`` is run in the place of mdsdaemon.
         """
-        program = ["ceph-mds", "-f"] if kind == "real" else [self.python, "-m", "mdsdaemon"]
+        program = ["ceph-mds", "-f"] if kind == "real" else [self.python, "-m", module]
         argv = [*program, "-i", name, *(("-c", str(conf or self.conf)) if with_conf else ())]
         if label is not None:
             argv += ["--admin-socket", str(self.root / "run" / f"mds.{label}.asok")]

@@ -172,9 +172,9 @@ class FrameReader:
         pos = self._pos
         opener = self._open
         size = PREAMBLE_LEN if opener is None else SECURE_PREAMBLE_LEN
-        head: bytes | bytearray = self._buffer[pos : pos + size]
-        if len(head) < size:
+        if len(self._buffer) - pos < size:
             return False
+        head: bytes | bytearray = self._buffer[pos : pos + size]
         if opener is not None:
             head = opener.open(head)
             self._inline = head[PREAMBLE_LEN:]

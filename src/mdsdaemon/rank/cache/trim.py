@@ -16,6 +16,7 @@ import trio
 
 from mdsdaemon.rank.cache.inode import NO_DIRS
 from mdsdaemon.rank.cache.name_filter import NameFilter
+from mdsdaemon.types.osd import NOSNAP
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.dentry import CDentry
@@ -29,6 +30,8 @@ INODE_COST = 1560
 DENTRY_COST = 440
 DIR_COST = 1250
 CAP_COST = 1110
+MOST_COST = INODE_COST + DENTRY_COST + DIR_COST
+"""Of what goes with a dentry that is trimmed."""
 
 DIRTY_SHARE = 0.5
 """Of the limit: how much of a full cache may be waiting to be stored."""
@@ -132,10 +135,12 @@ class Trimmer:
 
     def _batch(self, limit: int) -> int:
         held = self._held()
-        went = 0
+        went = excess = 0
         for _ in range(BATCH):
-            if self.memory_used() <= limit:
-                break
+            if excess <= 0:
+                excess = self.memory_used() - limit
+                if excess <= 0:
+                    break
             dn = self._next()
             if dn is None:
                 break
@@ -143,6 +148,7 @@ class Trimmer:
                 dn.touched = False
             elif self.expire(dn, held):
                 went += 1
+                excess -= MOST_COST  # or less: it is counted again when that much has gone
         self.trimmed += went
         return went
 
@@ -163,7 +169,13 @@ class Trimmer:
         for inode in reversed([inode for inode in cache.inodes.values() if inode.dirs]):
             for directory in list(inode.dirs.values()):
                 for dn in directory.all_items():
-                    if dn.dir is directory and directory.lookup_exact(dn.name, dn.last) is dn:
+                    if dn.dir is not directory:
+                        continue
+                    if dn.last == NOSNAP:
+                        found = directory.items.get(dn.name)
+                    else:
+                        found = directory.lookup_exact(dn.name, dn.last)
+                    if found is dn:
                         yield dn
 
     def _held(self) -> set[CInode]:

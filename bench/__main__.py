@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import evolve
-from bench import docs, guard
+from bench import aims, docs, guard
 from bench.figures import Figure
 from bench.machine import environment
 from bench.markdown import tables
@@ -93,6 +93,8 @@ def main() -> None:
         for name in ("rounds", "idle", "clients", "count", "files")
         if getattr(asked, name) is not None
     }
+    if asked.write:
+        docs.check(asked.parts or PARTS)  # not after half an hour
     about = environment(python)
     full, quick = Plan(python=python), Plan.reduced(python)
     plan = evolve(quick if asked.quick else full, **changes)
@@ -115,6 +117,7 @@ def main() -> None:
     elif asked.write and not asked.quick:
         for name, figures in measured([part for part in parts if part.quick], quick):
             kept.keep(name, summed_up(about, figures), True)
+        say(f"{aims.table(kept.full)}\n")
         say(f"written: {', '.join([KEPT.name, *docs.write(kept.full)])}")
 
 

@@ -8,9 +8,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from bench import aims
 from bench.machine import ROOT
 from bench.markdown import tables
 from bench.parts import PARTS
@@ -56,9 +57,14 @@ def described(run: Run) -> str:
     )
 
 
+def check(names: Iterable[str], page: Path = PAGE) -> None:
+    """Raises ValueError: the page has no place for one of these parts."""
+    place(page.read_text(), dict.fromkeys(["aims", *names], ""))
+
+
 def write(runs: Mapping[str, Run], page: Path = PAGE, folder: Path = PLOTS) -> list[str]:
     """Put the tables into the page, and the drawings beside it; returns what was written."""
-    bodies, written = {}, [page.name]
+    bodies, written = {"aims": aims.table(runs)}, [page.name]
     folder.mkdir(exist_ok=True)
     for name, part in PARTS.items():
         if name not in runs:

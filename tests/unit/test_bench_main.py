@@ -11,7 +11,7 @@ from bench.figures import OURS, REAL, Sheet
 from bench.parts import Part
 from bench.plan import Plan
 
-PAGE = "<!-- bench: one -->\n<!-- end of bench -->\n"
+PAGE = "<!-- bench: aims -->\n<!-- end of bench -->\n<!-- bench: one -->\n<!-- end of bench -->\n"
 
 
 class Fake(Part):
@@ -43,6 +43,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(program, "KEPT", kept)
     monkeypatch.setattr(results.Results.load.__func__, "__defaults__", (kept,))  # type: ignore[attr-defined]
     monkeypatch.setattr(results.Results.keep, "__defaults__", (kept,))
+    monkeypatch.setattr(docs.check, "__defaults__", (page,))
     monkeypatch.setattr(docs.write, "__defaults__", (page, tmp_path / "plots"))
     about = {
         "day": "today", "machine": "a box", "ceph": "16", "python": "3", "built": "so",
@@ -90,6 +91,14 @@ def test_the_page_can_be_drawn_again(place: Path, monkeypatch: pytest.MonkeyPatc
     (place / "performance.md").write_text(PAGE)
     run(monkeypatch, "--redraw", seconds=[])
     assert (place / "performance.md").read_text() == before
+
+
+def test_a_page_without_a_place_is_seen_before_anything_is_measured(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "performance.md").write_text("nothing\n")
+    with pytest.raises(ValueError, match="no place for aims, one"):
+        run(monkeypatch, "--write", "one", seconds=[])
 
 
 def test_a_part_that_there_is_not(

@@ -193,6 +193,9 @@ PAGE = """\
 
 Written by hand.
 
+<!-- bench: aims -->
+<!-- end of bench -->
+
 <!-- bench: operations -->
 old
 <!-- end of bench -->
@@ -226,11 +229,11 @@ def test_tables_and_drawings_come_into_the_page(tmp_path: Path) -> None:
     assert "(plots/operations-1-client.svg)" in text
     assert "2026-01-02; a box; Ceph 16.2.15; Python 3.11.2, with optimizations" in text
     assert "**0.40** (0.40–0.40)" in text
-    assert "old" not in text
+    assert "\nold\n" not in text
     assert (folder / "operations-1-client.svg").read_text().startswith("<svg")
     docs.write(runs, page, folder)
     assert page.read_text() == text
 
 
 def test_the_documentation_has_a_place_for_every_part() -> None:
-    docs.place(docs.PAGE.read_text(), dict.fromkeys(PARTS, "x"))
+    docs.place(docs.PAGE.read_text(), dict.fromkeys([*PARTS, "aims"], "x"))

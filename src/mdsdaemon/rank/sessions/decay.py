@@ -5,7 +5,6 @@ Behaviour: ceph/ceph, src/common/DecayCounter.h and .cc (Pacific)
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import trio
@@ -26,10 +25,14 @@ class DecayCounter:
     def hit(self, amount: float = 1.0) -> float:
         """Count; what the counter is now."""
         now = trio.current_time()
-        value = self._faded(now) + amount
-        self._value = value if value >= _LEAST else 0.0
-        self._at = now
-        return self._value
+        value = self._value
+        if value:
+            value = self._faded(now)
+        value += amount
+        if value < _LEAST:
+            value = 0.0
+        self._value, self._at = value, now
+        return value
 
     def get(self) -> float:
         """What the counter is now."""
@@ -38,7 +41,7 @@ class DecayCounter:
     def _faded(self, now: float) -> float:
         if not self._value:
             return 0.0
-        value = self._value * math.exp(-math.log(2.0) / self.halflife * (now - self._at))
+        value: float = self._value * 0.5 ** ((now - self._at) / self.halflife)
         return value if value >= _LEAST else 0.0
 
     def dump(self) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from mdsdaemon.daemon.embed import MDS, open_mds
 _BEGUN = time.monotonic()
 KEY = "a"
 """Whose key they use."""
+AT_A_TIME = 64
+"""So many join together: a process that is busy with a thousand answers none of them in time."""
 
 
 def tell(phase: str, mdss: list[MDS]) -> None:
@@ -40,13 +42,15 @@ def tell(phase: str, mdss: list[MDS]) -> None:
 
 async def main(conf: str, names: list[str]) -> None:
     mdss: list[MDS] = []
+    joining = trio.Semaphore(AT_A_TIME)
     async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
 
         async def start(name: str) -> None:
             config = load_config(["-i", KEY, "-c", conf], {})
             mds = await stack.enter_async_context(open_mds(config, name=name, admin_socket=False))
             mdss.append(mds)
-            await nursery.start(mds.run)
+            async with joining:
+                await nursery.start(mds.run)
 
         await start(names[0])
         await mdss[0].wait_for_state("up:standby")

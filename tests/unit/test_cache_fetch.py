@@ -140,6 +140,12 @@ def test_a_full_cache_fetches_single_names_for_longer() -> None:
     assert (len(directory.items), directory.complete) == (37, False)
     assert kit.run(lambda: kit.rank.store.lookup(inode, "f0100")) is not None
     assert directory.complete
+    for dn in list(directory.items.values()):
+        dn.touched = False
+        assert kit.rank.store.trimmer.expire(dn, set())
+    for i in range(100):
+        assert kit.run(lambda i=i: kit.rank.store.lookup(inode, f"f{i:04d}")) is not None  # type: ignore[misc]
+    assert not directory.complete, "it would not stay this time, either"
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ KEYED_ABOVE = 128
 """In fragments of more entries than this, single names are fetched by themselves at first."""
 KEYED_MIN, KEYED_SHARE, KEYED_SHARE_FULL = 16, 64, 8
 """How many: so many, or every so-manieth entry if that is more. Then all are fetched. In a full
-cache that would drive out as much of others: it is done when the single reads have cost as much."""
+cache that would drive out as much of others: it is done when the single reads have cost as much,
+and not before there were as many as entries if all were there once and had to go."""
 PAGE = 1024
 """Entries of one read at most (and mds_dir_keys_per_op): to take in so many takes some 50 ms, in
 which nobody else is served."""
@@ -194,7 +195,9 @@ class Fetcher:
             size = directory.fnode.fragstat.size
         else:
             size = directory.inode.inode.dirstat.size // max(len(directory.inode.dirs), 1)
-        share = KEYED_SHARE_FULL if self.rank.store.is_full() else KEYED_SHARE
+        share = KEYED_SHARE
+        if self.rank.store.is_full():
+            share = KEYED_SHARE_FULL if directory.trimmed_names is None else 1
         return size > KEYED_ABOVE and directory.keyed < max(KEYED_MIN, size // share)
 
     def _fetch_one(self, directory: CDir, name: str) -> Gate:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.real.cluster import RealCluster
@@ -299,67 +298,80 @@ def test_a_mount_that_is_killed_leaves_what_it_had_synced(
             os.close(fd)
 
 
+_HOLDER = """
+import os, sys
+path = sys.argv[1]
+fd = os.open(path + "/held", os.O_CREAT | os.O_RDWR, 0o644)
+os.write(fd, b"synced")
+os.fsync(fd)
+os.write(fd, b" and not")
+print("ready", flush=True)
+sys.stdin.readline()
+for what in (
+    lambda: os.fsync(fd),
+    lambda: os.write(fd, b"more"),
+    lambda: os.fsync(fd),
+    lambda: open(path + "/later", "w"),
+    lambda: os.listdir(path),
+):
+    try:
+        what()
+        print("done", flush=True)
+    except OSError as e:
+        print(e.errno, flush=True)
+os._exit(0)
+"""
+
+
+class Holder:
+    """A mount that will freeze, and a process with a file open there that is not all written."""
+
+    def __init__(self, cluster: RealCluster, fs: str, folder: Path, stack: ExitStack) -> None:
+        (self.mount,) = stack.enter_context(mounted(cluster, fs, folder, "f"))
+        self.child = subprocess.Popen(
+            ["python3", "-c", _HOLDER, str(self.mount.path)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        stack.callback(self.child.kill)
+        stack.callback(self.mount.thaw)
+        assert self.child.stdout is not None
+        assert self.child.stdout.readline() == "ready\n"
+
+    def fate(self) -> list[str]:
+        """What the process is answered now."""
+        return self.child.communicate("\n", timeout=60)[0].split()
+
+
 def test_a_mount_that_freezes_is_shut_out(
     cluster: RealCluster, threes: dict[str, Three], tmp_path: Path
 ) -> None:
     """Who wants its file gets it after the timeout; when it wakes up, it writes nothing more."""
-    said: dict[str, Any] = {}
+    said: dict[str, list[str]] = {}
     with ExitStack() as stack:
-        frozen = {}
-        for fs, three in threes.items():
+        for fs in threes:
             cluster.mon("fs set", fs_name=fs, var="session_timeout", val="30")
-            (mount,) = stack.enter_context(mounted(cluster, fs, tmp_path, "f"))
-            fd = os.open(mount.path / "held", os.O_CREAT | os.O_RDWR, 0o644)
-            stack.callback(_closed, fd)
-            os.write(fd, b"synced")
-            os.fsync(fd)
-            os.write(fd, b" and not")
-            mount.freeze()
-            (three.one / "others").write_text("go on")
-            frozen[fs] = (mount, fd)
+        holders = {fs: Holder(cluster, fs, tmp_path, stack) for fs in threes}
+        for holder in holders.values():
+            holder.mount.freeze()
         began = time.monotonic()
-        readers = {fs: _reader(three.one / "held") for fs, three in threes.items()}
+        readers = {}
+        for fs, three in threes.items():
+            (three.one / "others").write_text("go on")
+            words = ["cat", str(three.one / "held")]
+            readers[fs] = subprocess.Popen(words, stdout=subprocess.PIPE)
+            stack.callback(readers[fs].kill)
         for fs, reader in readers.items():
-            stack.callback(reader.kill)
-            out = reader.communicate(timeout=120)[0]
-            assert out.startswith(b"synced"), fs
+            assert reader.communicate(timeout=120)[0].startswith(b"synced"), fs
             assert (threes[fs].two / "others").read_text() == "go on"
         assert 10 <= time.monotonic() - began <= 90
-        for fs, (mount, fd) in frozen.items():
+        for fs, holder in holders.items():
             mds = next(m for m in cluster.mdss if m.kind == ("ours" if fs == OURS else "real"))
             pids = [s["client_metadata"].get("pid") for s in mds.asok("session ls")]
-            assert str(mount.pid) not in pids
-            mount.thaw()
-            said[fs] = _fate(mount.path, fd)
+            assert str(holder.mount.pid) not in pids
+            holder.mount.thaw()
+            said[fs] = holder.fate()
         assert said[OURS] == said[STOCK]
+        assert said[OURS][-1] != "done"
         for three in threes.values():
             assert (three.one / "held").read_bytes().startswith(b"synced")
             assert not (three.one / "later").exists()
-
-
-def _reader(path: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE)
-
-
-def _closed(fd: int) -> None:
-    with suppress(OSError):
-        os.close(fd)
-
-
-def _fate(path: Path, fd: int) -> list[str]:
-    """What a mount that was shut out answers."""
-    found = []
-    for what in (
-        lambda: os.fsync(fd),
-        lambda: os.write(fd, b"more"),
-        lambda: os.fsync(fd),
-        lambda: (path / "later").write_text("x"),
-        lambda: os.listdir(path),
-    ):
-        try:
-            what()
-        except OSError as e:
-            found.append(str(e.errno))
-        else:
-            found.append("done")
-    return found

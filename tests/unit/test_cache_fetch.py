@@ -130,6 +130,17 @@ def test_single_names_of_a_large_fragment() -> None:
     assert len(directory.items) == 301
 
 
+@pytest.mark.parametrize(("limit", "fetched"), [("1000", 1), ("1000000000", 100)])
+def test_a_small_fragment_is_fetched_as_a_whole_unless_the_cache_is_full(
+    limit: str, fetched: int
+) -> None:
+    kit = stored(100, mds_cache_memory_limit=limit)
+    inode = d_of(kit)
+    assert kit.run(lambda: kit.rank.store.lookup(inode, "f0007")) is not None
+    (directory,) = inode.dirs.values()
+    assert len(directory.items) == fetched
+
+
 def test_a_full_cache_fetches_single_names_for_longer() -> None:
     """All of a large fragment would drive out as much that others need."""
     kit = stored(300, mds_cache_memory_limit="1000")

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.core import RankCore
     from mdsdaemon.rank.damage import DamageEntry
 
-KEYED_ABOVE = 128
-"""In fragments of more entries than this, single names are fetched by themselves at first."""
+KEYED_ABOVE, KEYED_ABOVE_FULL = 128, 16
+"""In fragments of more entries than this (the other one: in a full cache), single names are fetched
+by themselves at first."""
 KEYED_MIN, KEYED_SHARE, KEYED_SHARE_FULL = 16, 64, 8
 """How many: so many, or every so-manieth entry if that is more. Then all are fetched. In a full
 cache that would drive out as much of others: it is done when the single reads have cost as much,
@@ -195,10 +196,11 @@ class Fetcher:
             size = directory.fnode.fragstat.size
         else:
             size = directory.inode.inode.dirstat.size // max(len(directory.inode.dirs), 1)
-        share = KEYED_SHARE
+        above, share = KEYED_ABOVE, KEYED_SHARE
         if self.rank.store.is_full():
+            above = KEYED_ABOVE_FULL
             share = KEYED_SHARE_FULL if directory.trimmed_names is None else 1
-        return size > KEYED_ABOVE and directory.keyed < max(KEYED_MIN, size // share)
+        return size > above and directory.keyed < max(KEYED_MIN, size // share)
 
     def _fetch_one(self, directory: CDir, name: str) -> Gate:
         gate = self._single.get((directory, name))

@@ -10,10 +10,10 @@ import secrets
 import time
 from collections.abc import Callable
 
-import attrs
+from mdsdaemon import records
 
 
-@attrs.frozen
+@records.frozen
 class Host:
     """The wall clock and the sources of randomness.
 
@@ -24,8 +24,8 @@ class Host:
     """
 
     wall: Callable[[], float]
-    randbytes: Callable[[int], bytes] = attrs.field(repr=False)
-    rng: random.Random = attrs.field(repr=False)
+    randbytes: Callable[[int], bytes] = records.field(repr=False)
+    rng: random.Random = records.field(repr=False)
 
     @classmethod
     def system(cls) -> Host:

@@ -8,7 +8,6 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from attrs import evolve
 from tests.real import raw_msgr2 as msgr2
 from tests.real.cluster import Mds, RealCluster
 from tests.real.daemons import wait_for
@@ -31,6 +30,7 @@ from mdsdaemon.msgr2.auth import CEPH_AUTH_CEPHX, CEPH_CON_MODE_CRC
 from mdsdaemon.msgr2.events import Ready
 from mdsdaemon.msgr2.message import MessageFrame
 from mdsdaemon.net.policy import Policy
+from mdsdaemon.records import evolve
 from mdsdaemon.types.entity import CLIENT, MDS, MON, OSD, EntityAddrVec, EntityName, PeerName
 from mdsdaemon.types.features import FEATURES_PACIFIC
 

@@ -4,7 +4,6 @@ import errno
 from collections.abc import Callable
 
 import pytest
-from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.cephx_peers import KeyServer, MonServerAuth
@@ -18,6 +17,7 @@ from mdsdaemon.cephx.service import AuthServer
 from mdsdaemon.cephx.tickets import RotatingKeyRing
 from mdsdaemon.cephx.wire import CephXAuthorizeReply
 from mdsdaemon.host import Host
+from mdsdaemon.records import evolve
 from mdsdaemon.types.entity import AUTH, CLIENT, MDS, MGR, MON, OSD, EntityName
 
 NONE, CEPHX = 1, 2

@@ -1,7 +1,6 @@
 """Two ends through banner, HELLO, authentication and ident, and what they say then."""
 
 import pytest
-from attrs import evolve
 from tests.unit.msgr2_peers import (
     CRC,
     LOSSLESS_CLIENT,
@@ -42,6 +41,7 @@ from mdsdaemon.msgr2.payloads import (
 )
 from mdsdaemon.msgr2.session import FaultKind
 from mdsdaemon.msgr2.states import State, Tag
+from mdsdaemon.records import evolve
 from mdsdaemon.types.entity import MDS, EntityAddr, EntityAddrVec, PeerName
 
 MODES = pytest.mark.parametrize("mode", [CRC, SECURE])

@@ -10,11 +10,10 @@ import ipaddress
 from collections.abc import Collection, Iterable
 from enum import IntFlag
 
-from attrs import frozen
-
 from mdsdaemon.cephx import caps_grammar
 from mdsdaemon.cephx.auth import AuthCapsInfo
 from mdsdaemon.cephx.caps_grammar import CapsError
+from mdsdaemon.records import frozen
 from mdsdaemon.types.entity import EntityAddr
 
 __all__ = [

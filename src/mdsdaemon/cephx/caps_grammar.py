@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from attrs import frozen
+from mdsdaemon.records import frozen
 
 _UINT_MAX: Final = 2**32 - 1
 _SP: Final = r"[ \n\t]+"

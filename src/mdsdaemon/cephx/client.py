@@ -14,8 +14,6 @@ import errno
 import os
 from typing import Final, Protocol
 
-from attrs import define, evolve, field
-
 from mdsdaemon.cephx.auth import RotatingSecrets
 from mdsdaemon.cephx.crypto import CryptoKey, get_sealed, put_sealed
 from mdsdaemon.cephx.plug import (
@@ -48,6 +46,7 @@ from mdsdaemon.cephx.wire import (
 )
 from mdsdaemon.encoding import U64, Blob, Cursor, DecodeError, decode, encode
 from mdsdaemon.host import Host
+from mdsdaemon.records import define, evolve, field
 from mdsdaemon.types.entity import AUTH, MGR, MON, EntityName, type_name
 
 SECURE_SECRET_MIN: Final = 40

@@ -20,11 +20,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Self
 
-from attrs import define, field
-
 from mdsdaemon.cephx.auth import EntityAuth
 from mdsdaemon.cephx.crypto import CryptoKey
 from mdsdaemon.encoding import DecodeError, Str, encode
+from mdsdaemon.records import define, field
 from mdsdaemon.types.entity import TYPES_BY_NAME, EntityName
 
 MAX_KEYRING_SIZE: Final = 64 << 20

@@ -14,9 +14,8 @@ import errno as errnos
 import os
 from typing import Final
 
-from attrs import define, field
-
 from mdsdaemon.cephx.auth import AuthCapsInfo
+from mdsdaemon.records import define, field
 from mdsdaemon.types.entity import EntityName
 
 __all__ = [

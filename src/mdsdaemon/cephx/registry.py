@@ -12,8 +12,6 @@ import re
 from collections.abc import Callable
 from typing import Final, Self
 
-from attrs import evolve, frozen
-
 from mdsdaemon.cephx.plug import (
     AUTH_METHOD_NAMES,
     CEPH_AUTH_CEPHX,
@@ -22,6 +20,7 @@ from mdsdaemon.cephx.plug import (
     CEPH_CON_MODE_SECURE,
     CEPH_CON_MODE_UNKNOWN,
 )
+from mdsdaemon.records import evolve, frozen
 from mdsdaemon.types.entity import CLIENT, MDS, MGR, MON, OSD
 
 #: The options that ``AuthRegistry.from_config`` reads: on a change, make a new registry.

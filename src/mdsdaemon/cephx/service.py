@@ -18,8 +18,6 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from attrs import define, field
-
 from mdsdaemon.cephx.auth import CEPH_AUTH_UID_DEFAULT, AuthCapsInfo, AuthTicket
 from mdsdaemon.cephx.crypto import CryptoKey, RandBytes, get_sealed, open_sealed, put_sealed, seal
 from mdsdaemon.cephx.plug import (
@@ -46,6 +44,7 @@ from mdsdaemon.cephx.wire import (
     CephXTicketBlob,
 )
 from mdsdaemon.encoding import Cursor, DecodeError, decode, encode, wire_codec
+from mdsdaemon.records import define, field
 from mdsdaemon.types.entity import EntityName, type_name
 from mdsdaemon.types.utime import NSEC
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import errno
 from typing import Final, Protocol
 
-from attrs import define, evolve, field
-
 from mdsdaemon.cephx.auth import RotatingSecrets
 from mdsdaemon.cephx.crypto import CryptoKey, RandBytes, get_sealed, put_sealed, unseal
 from mdsdaemon.cephx.plug import (
@@ -28,6 +26,7 @@ from mdsdaemon.cephx.wire import (
     CephXTicketBlob,
 )
 from mdsdaemon.encoding import ALL_FEATURES, U32, U64, Blob, Cursor, DecodeError, decode, encode
+from mdsdaemon.records import define, evolve, field
 from mdsdaemon.types.entity import EntityName, type_name
 from mdsdaemon.types.utime import NSEC
 

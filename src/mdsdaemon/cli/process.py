@@ -11,13 +11,12 @@ import os
 import pwd
 from collections.abc import MutableMapping
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.config import Config
 from mdsdaemon.errors import ExitStatus, FatalError, UsageError
 
 
-@attrs.frozen
+@records.frozen
 class Owner:
     """User and group to run as; 0 leaves the process's own."""
 

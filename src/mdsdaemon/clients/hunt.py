@@ -16,7 +16,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from attrs import define, field, frozen
+from mdsdaemon.records import define, field, frozen
 
 
 class HuntConfig(Protocol):

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
 
 from mdsdaemon.clients.mgr_report import DeclaredCounters
 from mdsdaemon.encoding import Map, Str, encode
@@ -30,6 +29,7 @@ from mdsdaemon.messages.mgr import (
     MMgrReport,
 )
 from mdsdaemon.net.dispatcher import Dispatcher
+from mdsdaemon.records import define, field
 from mdsdaemon.types.entity import CLIENT, MGR, MON, EntityAddrVec
 
 if TYPE_CHECKING:

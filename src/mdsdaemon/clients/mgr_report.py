@@ -12,10 +12,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from attrs import define, field, frozen
-
 from mdsdaemon.messages.mgr import PackedCounters, PerfCounterType
 from mdsdaemon.perf import Entry, Type
+from mdsdaemon.records import define, field, frozen
 
 _ONE = struct.Struct("<Q").pack
 _THREE = struct.Struct("<QQQ").pack

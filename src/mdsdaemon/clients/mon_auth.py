@@ -10,12 +10,11 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import define, field
-
 from mdsdaemon.cephx.client import AuthClient, CephxClient, MonAuth
 from mdsdaemon.cephx.plug import CEPH_AUTH_NONE, AuthError, AuthKeys, AuthRequest
 from mdsdaemon.cephx.tickets import RotatingKeyRing
 from mdsdaemon.messages.auth import MAuth, MAuthReply
+from mdsdaemon.records import define, field
 
 REQUEST_INTERVAL = 1.0
 """Seconds between two requests of one kind: a monitor may answer without giving what is needed."""

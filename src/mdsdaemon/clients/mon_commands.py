@@ -14,7 +14,6 @@ import logging
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import trio
-from attrs import define, field, frozen
 
 from mdsdaemon.clients.errors import MonClientError
 from mdsdaemon.messages.mds import MCommand, MCommandReply
@@ -24,6 +23,7 @@ from mdsdaemon.messages.mon import (
     MMonGetVersion,
     MMonGetVersionReply,
 )
+from mdsdaemon.records import define, field, frozen
 from mdsdaemon.types.entity import EntityAddrVec
 
 if TYPE_CHECKING:

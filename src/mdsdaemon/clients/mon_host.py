@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import re
 
-from attrs import frozen
-
+from mdsdaemon.records import frozen
 from mdsdaemon.types.entity import EntityAddr, EntityAddrVec
 
 _TYPES = {"v1": EntityAddr.TYPE_LEGACY, "v2": EntityAddr.TYPE_MSGR2, "any": EntityAddr.TYPE_ANY}

@@ -14,7 +14,6 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 import trio
-from attrs import define, field
 
 from mdsdaemon.cephx.client import AuthClient
 from mdsdaemon.cephx.plug import AuthError
@@ -22,6 +21,7 @@ from mdsdaemon.clients.errors import MonClientError
 from mdsdaemon.clients.hunt import Candidate, Hunt
 from mdsdaemon.maps.mon_map import MonMap
 from mdsdaemon.messages.mon import MMonGetMap
+from mdsdaemon.records import define, field
 from mdsdaemon.types.entity import MON, EntityAddrVec
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ Source of the behaviour: ceph/ceph, src/mon/MonSub.{h,cc} (Pacific)
 
 from __future__ import annotations
 
-from attrs import define, field, frozen
+from mdsdaemon.records import define, field, frozen
 
 CEPH_SUBSCRIBE_ONETIME = 1
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from errno import EINVAL
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.config.config import Config, Level
 from mdsdaemon.config.options import Option, find_option
 from mdsdaemon.errors import OptionError
@@ -22,7 +21,7 @@ from mdsdaemon.redaction import HIDDEN
 _BOOL = {"true": "true", "1": "true", "false": "false", "0": "false"}
 
 
-@attrs.frozen
+@records.frozen
 class Setting:
     """One option found among arguments.
 
@@ -33,7 +32,7 @@ class Setting:
     """
 
     option: Option
-    value: str = attrs.field(repr=False)
+    value: str = records.field(repr=False)
     error: OptionError | None = None
     note: str = ""
 

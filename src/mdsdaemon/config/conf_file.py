@@ -21,8 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.errors import ConfigError
 
 MAX_FILE = 16 << 20
@@ -45,21 +44,21 @@ def normalize_key_name(key: str) -> str:
     return _BLANKS.sub("_", key.strip(" \t\v\f\r\n"))
 
 
-@attrs.frozen
+@records.frozen
 class Entry:
     """One `key = value`: the value as written between the quotes, metavariables not expanded."""
 
     key: str
-    value: str = attrs.field(repr=False)
+    value: str = records.field(repr=False)
     line: int
 
 
-@attrs.define
+@records.define
 class ConfFile:
     """A parsed file: section name → key → entry."""
 
     path: str
-    sections: dict[str, dict[str, Entry]] = attrs.field(factory=dict, repr=False)
+    sections: dict[str, dict[str, Entry]] = records.field(factory=dict, repr=False)
 
     def read(self, sections: Sequence[str], key: str) -> Entry | None:
         """The entry of `key` in the first of `sections` that has it."""

@@ -14,8 +14,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.config.arguments import Setting, split_name, take_option, with_env_args
 from mdsdaemon.config.conf_file import MAX_FILE, ConfFile, normalize_key_name, parse_conf
 from mdsdaemon.config.config import Config, Level
@@ -47,7 +46,7 @@ _DEBUG = {
 }
 
 
-@attrs.define
+@records.define
 class Early:
     """What has to be known before ceph.conf is read."""
 
@@ -59,7 +58,7 @@ class Early:
     show_args: list[str] | None = None
 
 
-@attrs.define
+@records.define
 class Loaded:
     """A configuration and what the arguments ask for besides.
 

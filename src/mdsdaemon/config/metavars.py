@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable
 
-import attrs
+from mdsdaemon import records
 
 _VARIABLE = re.compile(r"\$(?:\{([a-z_]+)\}|([a-z_]+))")
 MAX_LENGTH = 64 << 10
@@ -23,7 +23,7 @@ class ExpansionError(ValueError):
     """A value that would become too long."""
 
 
-@attrs.frozen
+@records.frozen
 class Identity:
     """What a daemon is, for metavariables.
 
@@ -37,9 +37,9 @@ class Identity:
 
     name: str
     cluster: str = "ceph"
-    hostname: str = attrs.field(factory=lambda: os.uname().nodename.partition(".")[0])
-    pid: int = attrs.field(factory=os.getpid)
-    home: str = attrs.field(factory=lambda: os.environ.get("HOME", ""))
+    hostname: str = records.field(factory=lambda: os.uname().nodename.partition(".")[0])
+    pid: int = records.field(factory=os.getpid)
+    home: str = records.field(factory=lambda: os.environ.get("HOME", ""))
 
     @property
     def type_name(self) -> str:

@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.config.option_types import (
     PARSERS,
     Value,
@@ -50,7 +49,7 @@ _RBD_FEATURES = (
 )  # fmt: skip
 
 
-@attrs.frozen
+@records.frozen
 class Option:
     """One option. `min` and `max` are None where there is no bound.
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 
-from attrs import field, frozen
-
 from mdsdaemon.clients.bootstrap import build_initial_monmap
 from mdsdaemon.clients.log_client import LogClient
 from mdsdaemon.clients.mgr_client import MgrClient
@@ -33,6 +31,7 @@ from mdsdaemon.net.stream import Transport
 from mdsdaemon.perf import PerfRegistry, add_context_counters
 from mdsdaemon.rank.interface import RankFactory
 from mdsdaemon.recorder import FlightRecorder
+from mdsdaemon.records import field, frozen
 from mdsdaemon.types.entity import CLIENT, MDS, MON, EntityAddr, EntityName, PeerName
 from mdsdaemon.types.features import OSDREPLYMUX, PGID64, UID
 
@@ -54,7 +53,7 @@ class Surroundings:
     name: str = ""
     transport: Transport = field(factory=SocketTransport)
     rank_factory: RankFactory = DEFAULT_RANK
-    log_hooks: LogHooks = LogHooks()  # noqa: RUF009 -- frozen
+    log_hooks: LogHooks = LogHooks()
     admin_socket: bool | None = None
     binds: tuple[EntityAddr, ...] | None = None
     owner: tuple[int, int] | None = None

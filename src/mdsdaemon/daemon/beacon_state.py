@@ -9,11 +9,10 @@ wait without any acknowledgement is noticed.
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
-from attrs import define, field, frozen
-
 from mdsdaemon.maps.compat_set import CompatSet, get_compat_set_all
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.messages.mds import CEPH_MSG_PRIO_HIGH, MMDSBeacon
+from mdsdaemon.records import define, field, frozen
 from mdsdaemon.types.features import FEATURES_ADVERTISED
 from mdsdaemon.types.health import MDSHealth, MDSHealthMetric
 

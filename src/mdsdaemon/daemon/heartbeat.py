@@ -6,10 +6,10 @@ until they move again, and the monitor gives the rank to somebody else.
 Behaviour: ceph/ceph, src/common/HeartbeatMap.cc (Pacific)
 """
 
-import attrs
+from mdsdaemon import records
 
 
-@attrs.define(eq=False)
+@records.define(eq=False)
 class HeartbeatHandle:
     """One worker; `timeout` is the time (clock of `now`) by which it must report, 0.0: none."""
 

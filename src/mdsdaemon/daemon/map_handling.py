@@ -6,12 +6,11 @@
 Behaviour: ceph/ceph, src/mds/MDSDaemon.cc, MDSDaemon::handle_mds_map (Pacific)
 """
 
-from attrs import frozen
-
 from mdsdaemon.maps.compat_set import get_compat_set_all
 from mdsdaemon.maps.mds_info import RANK_NONE, MDSInfo
 from mdsdaemon.maps.mds_map import MDSMap
 from mdsdaemon.maps.mds_states import State, state_name
+from mdsdaemon.records import frozen
 from mdsdaemon.types.entity import EntityAddrVec
 
 

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 
-from attrs import frozen
-
 from mdsdaemon.cephx.keyring import KeyringError
 from mdsdaemon.clients.errors import MonClientError
 from mdsdaemon.errors import ExitStatus, FatalError
 from mdsdaemon.net.dispatcher import DaemonFault
 from mdsdaemon.net.stream import BindError
+from mdsdaemon.records import frozen
 
 
 class End(Enum):

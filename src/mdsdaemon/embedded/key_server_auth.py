@@ -14,8 +14,6 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, field
-
 from mdsdaemon.cephx.auth import AuthCapsInfo
 from mdsdaemon.cephx.client import client_server_challenge
 from mdsdaemon.cephx.crypto import CryptoKey, get_sealed, put_sealed, unseal
@@ -51,6 +49,7 @@ from mdsdaemon.cephx.wire import (
 )
 from mdsdaemon.embedded.key_server import KeyServer, SessionAuthInfo, ticket_reply
 from mdsdaemon.encoding import Blob, Cursor, DecodeError, encode
+from mdsdaemon.records import define, field
 from mdsdaemon.types.entity import AUTH, EntityAddrVec, EntityName
 
 if TYPE_CHECKING:

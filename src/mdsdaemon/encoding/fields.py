@@ -6,12 +6,11 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.encoding.codec import Codec
 
 
-@attrs.frozen
+@records.frozen
 class FieldSpec:
     """How one field lies on the wire."""
 

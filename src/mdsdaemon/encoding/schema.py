@@ -1,6 +1,6 @@
-"""Schemas: an attrs class whose fields say how they lie in bytes.
+"""Schemas: a record whose fields say how they lie in bytes.
 
-``@wire`` turns a class into a slotted attrs class and hangs a ``WireCodec`` on it.
+``@wire`` turns a class into a record (`records.py`) and hangs a ``WireCodec`` on it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.encoding.codec import Codec, as_codec
 from mdsdaemon.encoding.fields import FieldSpec
 from mdsdaemon.encoding.struct_codec import METADATA, ByValue, EnvelopeKind, WireCodec
@@ -24,7 +23,7 @@ REGISTRY: dict[str, type[Any]] = {}
 def field(
     codec: Codec[T] | type[T],
     *,
-    default: Any = attrs.NOTHING,
+    default: Any = records.NOTHING,
     factory: Callable[[], Any] | None = None,
     since: int = 0,
     until: int = 1 << 16,
@@ -58,12 +57,12 @@ def field(
     options: dict[str, Any] = {"repr": repr, "eq": eq, "kw_only": kw_only}
     if factory is not None:
         options["factory"] = factory
-    elif default is not attrs.NOTHING:
+    elif default is not records.NOTHING:
         options["default"] = default
-    return attrs.field(metadata={METADATA: spec}, **options)  # type: ignore[no-any-return]
+    return records.field(metadata={METADATA: spec}, **options)  # type: ignore[no-any-return]
 
 
-@dataclass_transform(field_specifiers=(field, attrs.field))
+@dataclass_transform(field_specifiers=(field, records.field))
 def wire(
     *,
     v: int = 0,
@@ -79,7 +78,7 @@ def wire(
     hash: bool = False,  # noqa: A002
     frozen: bool = False,
 ) -> Callable[[type[C]], type[C]]:
-    """Make a class a wire type: a slotted attrs class with a generated codec.
+    """Make a class a wire type: a record with a generated codec.
 
     Args:
         v, compat: struct_v and struct_compat that are written.
@@ -103,19 +102,9 @@ def wire(
         if keep_tail:
             options: dict[str, Any] = {"kw_only": True, "repr": False}
             for name, default in (("wire_tail", b""), ("wire_version", (0, 0))):
-                setattr(cls, name, attrs.field(default=default, **options))
+                setattr(cls, name, records.field(default=default, **options))
                 cls.__annotations__[name] = Any
-        if "__repr__" not in cls.__dict__:
-            cls.__repr__ = _shown  # type: ignore[method-assign]
-        made = attrs.define(
-            cls,
-            slots=True,
-            order=order,
-            unsafe_hash=hash or None,
-            frozen=frozen,
-            eq=True,
-            repr=False,
-        )
+        made = records.define(order=order, hash=hash, frozen=frozen)(cls)
         made.__wire__ = WireCodec(  # type: ignore[attr-defined]
             made,
             envelope=kind,
@@ -131,14 +120,6 @@ def wire(
         return made
 
     return build
-
-
-def _shown(value: Any) -> str:
-    """As attrs writes it: to have a function made for every class takes a third of its making."""
-    shown = [
-        f"{a.name}={getattr(value, a.name)!r}" for a in attrs.fields(type(value)) if a.repr is True
-    ]
-    return f"{type(value).__qualname__}({', '.join(shown)})"
 
 
 def wire_codec(cls: type[C]) -> WireCodec[C]:

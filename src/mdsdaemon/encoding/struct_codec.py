@@ -12,8 +12,7 @@ import ast
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.encoding.codec import (
     Codec,
     Decoder,
@@ -29,7 +28,7 @@ from mdsdaemon.encoding.fields import FieldSpec, Renamed, runs, written
 C = TypeVar("C")
 
 METADATA = "mdsdaemon.wire"
-"""Under this key a field's attrs metadata holds its FieldSpec."""
+"""Under this key a field's metadata holds its FieldSpec."""
 
 _HEAD = struct_of("BBI")
 _USUAL_HEAD = "HI"
@@ -68,15 +67,9 @@ class WireCodec(Codec[C]):
         self.by_value = by_value
         self.sortable = sortable
         self.specs: dict[str, FieldSpec] = {
-            a.name: a.metadata[METADATA]
-            for a in attrs.fields(cls)  # type: ignore[arg-type]
-            if METADATA in a.metadata
+            a.name: a.metadata[METADATA] for a in records.fields(cls) if METADATA in a.metadata
         }
-        self._positional = [
-            a.name
-            for a in attrs.fields(cls)  # type: ignore[arg-type]
-            if a.init and not a.kw_only
-        ]
+        self._positional = [a.name for a in records.fields(cls) if a.init and not a.kw_only]
         if envelope == "bare" and all(s.plain_run for s in self.specs.values()) and self.specs:
             self.fixed = "".join(s.codec.fixed or "" for s in self.specs.values())
         always = (
@@ -257,11 +250,11 @@ class WireCodec(Codec[C]):
         return " and ".join(parts)
 
     def _default(self, g: Gen, name: str) -> str:
-        attribute = getattr(attrs.fields(self.cls), name)  # type: ignore[arg-type]
+        attribute = next(each for each in records.fields(self.cls) if each.name == name)
+        if attribute.factory is not None:
+            return f"{g.const(attribute.factory, 'factory')}()"
         value = attribute.default
-        if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
-            return f"{g.const(value.factory, 'factory')}()"
-        if value is attrs.NOTHING:
+        if value is records.NOTHING:
             raise TypeError(f"{self.cls.__name__}.{name} is conditional and has no default")
         return g.const(value, "default") if value is not None else "None"
 

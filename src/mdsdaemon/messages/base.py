@@ -9,8 +9,7 @@ Format: ceph/ceph, src/msg/Message.h and .cc (decode_message), src/include/msgr.
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.encoding import DecodeError, WireCodec, field, wire, wire_codec, written
 from mdsdaemon.encoding.struct_codec import ByValue
 from mdsdaemon.messages import catalogue
@@ -27,9 +26,9 @@ TYPES: dict[int, type["Message"]] = {}
 """Message classes by type code; those of modules that are not loaded yet: see `catalogue`."""
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(field, attrs.field))
+@dataclass_transform(kw_only_default=True, field_specifiers=(field, records.field))
 def _base(cls: type[M]) -> type[M]:
-    return attrs.define(cls, slots=True, eq=True, kw_only=True)
+    return records.define(kw_only=True)(cls)
 
 
 @_base
@@ -51,14 +50,14 @@ class Message:
     PAYLOAD_IN_DATA: ClassVar[bool] = False
     """Whether the payload lies in the ``data`` segment instead of the front."""
 
-    tid: int = attrs.field(default=0, eq=False)
-    priority: int = attrs.field(default=PRIO_DEFAULT, eq=False, repr=False)
-    data: bytes = attrs.field(default=b"", repr=False)
-    middle: bytes = attrs.field(default=b"", repr=False)
-    header_version: int = attrs.field(default=0, eq=False, repr=False)
-    source: PeerName | None = attrs.field(default=None, eq=False)
-    connection: Any = attrs.field(default=None, eq=False, repr=False)
-    recv_stamp: float = attrs.field(default=0.0, eq=False, repr=False)
+    tid: int = records.field(default=0, eq=False)
+    priority: int = records.field(default=PRIO_DEFAULT, eq=False, repr=False)
+    data: bytes = records.field(default=b"", repr=False)
+    middle: bytes = records.field(default=b"", repr=False)
+    header_version: int = records.field(default=0, eq=False, repr=False)
+    source: PeerName | None = records.field(default=None, eq=False)
+    connection: Any = records.field(default=None, eq=False, repr=False)
+    recv_stamp: float = records.field(default=0.0, eq=False, repr=False)
 
     def received(self) -> None:
         """Called once a received message has its segments, to check what hangs together.
@@ -68,7 +67,7 @@ class Message:
         """
 
 
-@dataclass_transform(field_specifiers=(field, attrs.field))
+@dataclass_transform(field_specifiers=(field, records.field))
 def message(
     type_code: int,
     *,

@@ -6,8 +6,7 @@ Format: ceph/ceph, src/messages/MClientRequest.h, MClientRequestForward.h, src/i
 
 from typing import Any
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.encoding import (
     S32,
     U8,
@@ -109,7 +108,7 @@ class MClientRequest(Message):
     fscrypt_auth: bytes = field(Blob, default=b"", since=6)
     fscrypt_file: bytes = field(Blob, default=b"", since=6)
 
-    _args: Any = attrs.field(default=None, init=False, eq=False, repr=False)
+    _args: Any = records.field(default=None, init=False, eq=False, repr=False)
 
     @property
     def args(self) -> Any:

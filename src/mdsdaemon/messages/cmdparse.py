@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import attrs
+from mdsdaemon import records
 
 CmdVal = str | bool | int | float | list[str] | list[int] | list[float]
 CmdMap = dict[str, CmdVal]
@@ -38,7 +38,7 @@ class BadCmdGet(ValueError):
         super().__init__(f"bad or missing field '{name}'")
 
 
-@attrs.frozen
+@records.frozen
 class ArgDesc:
     """One argument of a command: what its ``key=value`` pairs say, in Ceph's words."""
 
@@ -61,7 +61,7 @@ class ArgDesc:
         return self.get("n") is not None
 
 
-@attrs.frozen
+@records.frozen
 class Signature:
     """A parsed description: `prefix` and the arguments in their order."""
 

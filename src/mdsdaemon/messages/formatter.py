@@ -13,8 +13,9 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-import attrs
 import cbor2
+
+from mdsdaemon import records
 
 
 class NamedList(list[Any]):
@@ -27,7 +28,7 @@ class NamedList(list[Any]):
         self.item = item
 
 
-@attrs.frozen
+@records.frozen
 class Reply:
     """The result of a command.
 
@@ -48,7 +49,7 @@ class Reply:
         return cls(r=-code, error=text)
 
 
-@attrs.frozen
+@records.frozen
 class Result:
     """A finished command as it goes on the wire: result code, status string, output."""
 

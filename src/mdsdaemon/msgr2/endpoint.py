@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
-
+from mdsdaemon.records import define, field
 from mdsdaemon.types.entity import EntityAddr, EntityAddrVec, PeerName
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
-
 from mdsdaemon.msgr2.message import MessageFrame
+from mdsdaemon.records import define
 
 if TYPE_CHECKING:
     from mdsdaemon.msgr2.auth import PeerIdentity

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from struct import Struct
 
-from attrs import frozen
 from crc32c import crc32c
 
 from mdsdaemon.msgr2.crypto import GcmSeal
+from mdsdaemon.records import frozen
 
 PREAMBLE_LEN = 32
 INLINE_LEN = 48

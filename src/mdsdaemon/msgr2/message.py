@@ -9,7 +9,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Protocol
 
-from attrs import define
+from mdsdaemon.records import define
 
 CEPH_MSG_PRIO_LOW = 64
 CEPH_MSG_PRIO_DEFAULT = 127

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
-
 from mdsdaemon.msgr2.endpoint import Endpoint
 from mdsdaemon.msgr2.payloads import MSGR2_REQUIRED, ClientIdent, Reconnect
 from mdsdaemon.msgr2.session import Session, SessionPolicy, SessionState
+from mdsdaemon.records import define, field, frozen
 from mdsdaemon.types.entity import CLIENT, EntityAddr, EntityAddrVec
 
 if TYPE_CHECKING:

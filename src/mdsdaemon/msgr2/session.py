@@ -13,9 +13,8 @@ from collections import deque
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attrs import define, field, frozen
-
 from mdsdaemon.msgr2.message import CEPH_MSG_PRIO_HIGHEST, MessageFrame, Outgoing
+from mdsdaemon.records import define, field, frozen
 
 if TYPE_CHECKING:
     from mdsdaemon.msgr2.auth import PeerIdentity

@@ -9,9 +9,9 @@ import errno
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import evolve
 
 from mdsdaemon.net.stream import BindError
+from mdsdaemon.records import evolve
 
 if TYPE_CHECKING:
     import logging

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, evolve
-
 from mdsdaemon.perf import PerfCounters, Unit
+from mdsdaemon.records import define, evolve
 
 if TYPE_CHECKING:
     from mdsdaemon.net.messenger import Messenger

@@ -18,7 +18,6 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 import trio
-from attrs import evolve
 
 from mdsdaemon.messages.base import payload_summary
 from mdsdaemon.msgr2.endpoint import Endpoint
@@ -35,6 +34,7 @@ from mdsdaemon.net.options import MessengerOptions
 from mdsdaemon.net.policy import Policy, PolicySet
 from mdsdaemon.net.stream import AcceptExhausted, Listener
 from mdsdaemon.net.throttle import Throttle
+from mdsdaemon.records import evolve
 from mdsdaemon.types.entity import EntityAddr, EntityAddrVec, PeerName, type_name
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
-
+from mdsdaemon.records import evolve, field, frozen
 from mdsdaemon.types.features import FEATURES_PACIFIC
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define
+
+from mdsdaemon.records import define
 
 if TYPE_CHECKING:
     from trio.lowlevel import Abort, RaiseCancelT, Task

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
+from mdsdaemon import records
 
 LINEAR = "linear"
 LOG2 = "log2"
 _U64 = 2**64 - 1
 
 
-@attrs.frozen
+@records.frozen
 class Axis:
     """One axis: bucket 0 holds values below `min`, the last one all that is too large.
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.perf.counters import Counter, PerfCounters, adjusted
 
 Dump = dict[str, dict[str, Any]]
 """Group → counter → value or schema."""
 
 
-@attrs.frozen
+@records.frozen
 class Entry:
     """One counter with what MMgrReport says of it: `path` is `group.counter`."""
 

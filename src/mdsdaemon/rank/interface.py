@@ -18,10 +18,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import trio
-from attrs import frozen
 
 from mdsdaemon.messages.cmdparse import CmdMap
 from mdsdaemon.messages.formatter import Reply
+from mdsdaemon.records import frozen
 from mdsdaemon.types.health import MDSHealthMetric
 
 if TYPE_CHECKING:

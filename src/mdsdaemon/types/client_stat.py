@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from mdsdaemon import records
 from mdsdaemon.encoding import (
     S32,
     S64,
@@ -170,7 +171,7 @@ def _bare(cls: type[Any], when: dict[str, int]) -> WireCodec[Any]:
     )
     first = {name: spec for name, spec in codec.specs.items() if spec.since <= 1}
     codec.specs = {
-        name: attrs.evolve(spec, since=0, when=when.get(name, 0)) for name, spec in first.items()
+        name: records.evolve(spec, since=0, when=when.get(name, 0)) for name, spec in first.items()
     }
     return codec
 

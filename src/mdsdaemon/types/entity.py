@@ -7,8 +7,7 @@ import functools
 import ipaddress
 from typing import Any, ClassVar, Self
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.encoding import REGISTRY, S64, U8, U32, Cursor, Custom, Str, field, wire
 from mdsdaemon.encoding.codec import struct_of
 from mdsdaemon.types.features import MSG_ADDR2, SERVER_NAUTILUS
@@ -105,7 +104,7 @@ def _to_sockaddr(host: str, port: int, rest: bytes) -> bytes:
     return _FAMILY.pack(_AF_INET6) + port.to_bytes(2, "big") + flow + address.packed + scope
 
 
-@attrs.frozen(slots=True, order=False)
+@records.frozen
 class EntityAddr:
     """entity_addr_t: where an instance of an entity listens.
 
@@ -257,7 +256,7 @@ EntityAddr.__wire__ = Custom(  # type: ignore[attr-defined]
 REGISTRY["entity_addr_t"] = EntityAddr
 
 
-@attrs.frozen(slots=True, order=False)
+@records.frozen
 class EntityAddrVec:
     """entity_addrvec_t: all addresses of one instance, best protocol first."""
 

@@ -10,14 +10,13 @@ import errno
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from mdsdaemon.config import commands as config_commands
 from mdsdaemon.daemon.commands.executor import CommandExecutor
 from mdsdaemon.daemon.outcome import DaemonAbort
 from mdsdaemon.messages.cmdparse import CmdMap, get_str, get_strings
 from mdsdaemon.messages.formatter import Reply
 from mdsdaemon.perf import MEMPOOLS
+from mdsdaemon.records import frozen
 from mdsdaemon.version import (
     ADMIN_SOCKET_VERSION,
     CEPH_RELEASE,

@@ -10,12 +10,11 @@ Format: ceph/ceph, src/mds/MDSDaemon.cc, src/common/ceph_context.cc, src/common/
 
 from collections.abc import Iterable, Iterator
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.messages.cmdparse import Signature, parse_signature
 
 
-@attrs.frozen
+@records.frozen
 class Command:
     """One line of the table."""
 

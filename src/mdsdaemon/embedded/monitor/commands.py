@@ -19,11 +19,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from attrs import evolve, field, frozen
-
 from mdsdaemon.messages import cmdparse
 from mdsdaemon.messages.cmdparse import CmdVal, CommandError, Signature, parse_signature
 from mdsdaemon.messages.formatter import dump
+from mdsdaemon.records import evolve, field, frozen
 
 if TYPE_CHECKING:
     from mdsdaemon.embedded.monitor.session import MonSession

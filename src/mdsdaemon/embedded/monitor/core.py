@@ -19,7 +19,6 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
-from attrs import evolve
 
 from mdsdaemon.embedded.key_server_auth import GlobalId, MonPeerIdentity
 from mdsdaemon.embedded.monitor.commands import CommandTable
@@ -39,6 +38,7 @@ from mdsdaemon.net.messenger import Messenger
 from mdsdaemon.net.options import MessengerOptions
 from mdsdaemon.net.policy import Policy
 from mdsdaemon.net.throttle import Throttle
+from mdsdaemon.records import evolve
 from mdsdaemon.types.entity import (
     CLIENT,
     MDS,

@@ -14,8 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from attrs import evolve, frozen
-
 from mdsdaemon.embedded.monitor import mds_print
 from mdsdaemon.embedded.monitor.commands import (
     Args,
@@ -51,6 +49,7 @@ from mdsdaemon.messages.base import PRIO_HIGH
 from mdsdaemon.messages.cmdparse import CmdVal
 from mdsdaemon.messages.fs_map import FSInfo, FSMapUser, MFSMap, MFSMapUser, MMDSLoadTargets
 from mdsdaemon.messages.mds import MMDSBeacon, MMDSMap
+from mdsdaemon.records import evolve, frozen
 from mdsdaemon.types.entity import MDS
 from mdsdaemon.types.features import FEATURES_ADVERTISED, FEATURES_PACIFIC
 from mdsdaemon.types.health import MDSHealth

@@ -9,12 +9,12 @@ import json
 from typing import Any, ClassVar, Final
 
 import crc32c
-from attrs import evolve
 
 from mdsdaemon.embedded.monitor import mds_print, osd_crush, osd_view
 from mdsdaemon.embedded.monitor.commands import Args, CommandContext, CommandResult, command
 from mdsdaemon.embedded.monitor.service import Service
 from mdsdaemon.maps.mon_map import PORT_LEGACY
+from mdsdaemon.records import evolve
 from mdsdaemon.types.utime import from_seconds, utime_str
 from mdsdaemon.version import CEPH_VERSION_SHORT, git_version
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from errno import EBUSY, EEXIST, EINVAL, ENODATA, ENOENT
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve
-
 from mdsdaemon.embedded.store.classes.registry import (
     METHOD_RD,
     METHOD_WR,
@@ -23,6 +21,7 @@ from mdsdaemon.embedded.store.classes.registry import (
     set_xattr,
 )
 from mdsdaemon.encoding import Blob, List, Str, encode, field, wire
+from mdsdaemon.records import evolve
 from mdsdaemon.types.cls_lock import (
     FLAG_MAY_RENEW,
     FLAG_MUST_RENEW,

@@ -7,10 +7,10 @@
         seen: list[int] = field(factory=list, repr=False)
 
 A program has some hundred such classes, of which a run needs a part. attrs writes source text for
-each and compiles it while its module is loaded, which takes a third of a daemon's start; here the
-constructor is compiled when the first instance is made, and the other methods are shared. The
-classes are slotted and what they do is what attrs' `define` and `frozen` do, without validators and
-converters. `attrs.evolve`, `attrs.fields` and the like know them.
+each and compiles it while its module is loaded, which takes a third of a daemon's start; here each
+method is compiled when it is called for the first time. The classes are slotted, and what they do
+is what attrs' `define` and `frozen` do, without validators and converters. `attrs.evolve`,
+`attrs.fields` and the like know them.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _build(
     if "__init__" not in cls.__dict__:
         later["__init__"] = _make_init
     if compares:
-        later["__eq__"] = _make_eq
+        later |= _EQUALITY
     if "__hash__" not in cls.__dict__ and (hashed or (frozen and compares)):
         later["__hash__"] = _make_hash
     if order:
@@ -297,24 +297,41 @@ def _make_init(cls: type[Any]) -> Any:
     if hasattr(cls, "__attrs_post_init__"):
         lines.append("self.__attrs_post_init__()")
     head = ", ".join(["self", *places, *(["*", *keywords] if keywords else [])])
-    source = f"def __init__({head}):\n" + "".join(f"    {line}\n" for line in lines or ["pass"])
-    filename = f"<mdsdaemon record {cls.__module__}.{cls.__qualname__}>"
+    return _compiled(cls, "__init__", head, lines or ["pass"], known)
+
+
+def _compiled(cls: type[Any], name: str, head: str, lines: list[str], known: dict[str, Any]) -> Any:
+    source = f"def {name}({head}):\n" + "".join(f"    {line}\n" for line in lines)
+    filename = f"<mdsdaemon record {cls.__module__}.{cls.__qualname__}.{name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     exec(compile(source, filename, "exec"), known)
-    init = known["__init__"]
-    init.__qualname__ = f"{cls.__qualname__}.__init__"
-    init.__module__ = cls.__module__
-    return init
+    method = known[name]
+    method.__qualname__ = f"{cls.__qualname__}.{name}"
+    method.__module__ = cls.__module__
+    return method
 
 
-def _values(cls: type[Any]) -> Callable[[Any], Any]:
-    """A function that gives what counts of an instance when it is compared."""
-    names = [each.name for each in fields(cls) if each.eq]
-    return attrgetter(*names) if names else lambda _: ()
+def _compared(cls: type[Any]) -> list[str]:
+    return [each.name for each in fields(cls) if each.eq]
+
+
+def _make_equality(name: str, answer: str, cls: type[Any]) -> Any:
+    alike = " and ".join(f"self.{name} == other.{name}" for name in _compared(cls)) or "True"
+    lines = [
+        "if other.__class__ is not self.__class__: return NotImplemented",
+        f"return {answer}({alike})",
+    ]
+    return _compiled(cls, name, "self, other", lines, {})
+
+
+def _make_hash(cls: type[Any]) -> Any:
+    values = "".join(f"self.{name}, " for name in _compared(cls))
+    return _compiled(cls, "__hash__", "self", [f"return hash(({values}))"], {})
 
 
 def _make_comparison(compare: Callable[[Any, Any], bool], cls: type[Any]) -> Any:
-    values = _values(cls)
+    names = _compared(cls)
+    values: Callable[[Any], Any] = attrgetter(*names) if names else lambda _: ()
 
     def method(self: Any, other: Any) -> Any:
         if other.__class__ is not self.__class__:
@@ -322,11 +339,6 @@ def _make_comparison(compare: Callable[[Any, Any], bool], cls: type[Any]) -> Any
         return compare(values(self), values(other))
 
     return method
-
-
-def _make_hash(cls: type[Any]) -> Any:
-    values = _values(cls)
-    return lambda self: hash(values(self))
 
 
 def _attrs_fields(cls: type[Any]) -> Any:
@@ -346,7 +358,10 @@ def _attrs_fields(cls: type[Any]) -> Any:
     return attrs.fields(attrs.make_class(cls.__name__, template))
 
 
-_make_eq = partial(_make_comparison, operator.eq)
+_EQUALITY = {
+    "__eq__": partial(_make_equality, "__eq__", ""),
+    "__ne__": partial(_make_equality, "__ne__", "not "),
+}
 _ORDER = {
     f"__{compare.__name__}__": partial(_make_comparison, compare)
     for compare in (operator.lt, operator.le, operator.gt, operator.ge)

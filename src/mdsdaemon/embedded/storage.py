@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import crc32c
 import trio
 
+from mdsdaemon.checksum import crc32c
 from mdsdaemon.errors import ExitStatus, FatalError
 
 Change = tuple[str, bytes, bytes | None]
@@ -192,7 +192,7 @@ class SqliteStorage(Storage):
                         execute(
                             f"INSERT INTO {table} VALUES (?, ?) "
                             "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                            (key, _CRC.pack(crc32c.crc32c(value)) + value),
+                            (key, _CRC.pack(crc32c(value)) + value),
                         )
                 execute("COMMIT")
             except BaseException:
@@ -263,7 +263,7 @@ class SqliteStorage(Storage):
             raise self._error(exc) from exc
 
     def _checked(self, table: str, key: bytes, value: bytes) -> bytes:
-        if len(value) < 4 or _CRC.unpack_from(value)[0] != crc32c.crc32c(value[4:]):
+        if len(value) < 4 or _CRC.unpack_from(value)[0] != crc32c(value[4:]):
             raise self._damaged(f"record {key.hex()} of table {table} does not match its checksum")
         return value[4:]
 

@@ -8,8 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
-import crc32c
-
+from mdsdaemon.checksum import crc32c
 from mdsdaemon.encoding import (
     F32,
     S32,
@@ -277,7 +276,7 @@ def checked_crc(data: bytes) -> tuple[int, int]:
     if at + 4 > len(data):
         raise DecodeError("OSDMap", "crc", at, "is cut before its crc")
     # Ceph's crc32c neither inverts its result nor expects inverted input
-    actual = crc32c.crc32c(data[at + 4 :], crc32c.crc32c(data[:at])) ^ 0xFFFFFFFF
+    actual = crc32c(data[at + 4 :], crc32c(data[:at])) ^ 0xFFFFFFFF
     return actual, at
 
 

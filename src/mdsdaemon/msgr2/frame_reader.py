@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from crc32c import crc32c
-
+from mdsdaemon.checksum import crc32c
 from mdsdaemon.msgr2.crypto import GCM_TAG_LEN, GcmOpen
 from mdsdaemon.msgr2.errors import ProtocolError
 from mdsdaemon.msgr2.frames import (

@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from struct import Struct
 
-from crc32c import crc32c
-
+from mdsdaemon.checksum import crc32c
 from mdsdaemon.msgr2.crypto import GcmSeal
 from mdsdaemon.records import frozen
 

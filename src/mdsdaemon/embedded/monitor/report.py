@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Final
 
-import crc32c
-
+from mdsdaemon.checksum import crc32c
 from mdsdaemon.embedded.monitor import mds_print, osd_crush, osd_view
 from mdsdaemon.embedded.monitor.commands import Args, CommandContext, CommandResult, command
 from mdsdaemon.embedded.monitor.service import Service
@@ -58,7 +57,7 @@ class ReportService(Service):
         }
         result = ctx.reply(data)
         # Ceph's crc32c starts with the seed as it is and does not invert the result
-        checksum = ~crc32c.crc32c(result.outb, ~PORT_LEGACY & _MASK) & _MASK
+        checksum = ~crc32c(result.outb, ~PORT_LEGACY & _MASK) & _MASK
         return CommandResult(0, f"report {checksum}", result.outb)
 
     def _osd(self) -> dict[str, Any]:

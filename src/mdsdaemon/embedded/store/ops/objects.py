@@ -10,8 +10,7 @@ from errno import EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EOVERFLOW, ERANGE
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-import crc32c
-
+from mdsdaemon.checksum import crc32c
 from mdsdaemon.embedded.store.classes import METHOD_WR, MethodError, find_method
 from mdsdaemon.embedded.store.context import nothing
 from mdsdaemon.embedded.store.op_info import call_parts
@@ -182,7 +181,7 @@ def checksum(ctx: OpContext, op: OSDOp) -> int:
 def _sum(kind: int, data: bytes, seed: int) -> int:
     if kind == ChecksumType.CRC32C:
         # Ceph's neither inverts its result nor expects inverted input
-        return crc32c.crc32c(data, seed ^ _ONES) ^ _ONES
+        return crc32c(data, seed ^ _ONES) ^ _ONES
     import xxhash  # rarely asked for: the start need not wait for it
 
     digest = xxhash.xxh32_intdigest if kind == ChecksumType.XXHASH32 else xxhash.xxh64_intdigest

@@ -37,7 +37,12 @@ class Results:
     quick: dict[str, Run]
 
     def keep(self, part: str, run: Run, quick: bool, path: Path = KEPT) -> None:
-        """Put a part into the file, in the place of an earlier run's."""
+        """Put a part into the file, in the place of an earlier run's.
+
+        What another run has put there meanwhile stays, and is known here from now on.
+        """
+        newest = Results.load(path)
+        self.full, self.quick = newest.full, newest.quick
         (self.quick if quick else self.full)[part] = run
         self.save(path)
 

@@ -15,6 +15,15 @@ from mdsdaemon.messages.base import TYPES, decode_message
 NAMES = [module.name for module in pkgutil.iter_modules(mdsdaemon.messages.__path__)]
 
 
+def test_all_can_be_loaded_at_once() -> None:
+    program = """
+from mdsdaemon.messages import base, catalogue
+catalogue.load_all()
+assert set(base.TYPES) == {code for codes in catalogue.MODULES.values() for code in codes}
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_every_message_is_in_the_catalogue() -> None:
     for name in NAMES:
         import_module(f"mdsdaemon.messages.{name}")

@@ -190,8 +190,10 @@ def _run(config: Config, notes: list[str], *, json_lines: bool) -> int:
 
     if config.get_str("setuser"):
         from mdsdaemon.daemon.default_rank import DEFAULT_RANK
+        from mdsdaemon.messages import catalogue
 
         DEFAULT_RANK.load()
+        catalogue.load_all()
     config.set_val("daemonize", False, Level.OVERRIDE)
     notes.append(drop_privileges(config, os.environ))
     notes.append(make_run_dir(config))

@@ -34,3 +34,9 @@ def load(type_code: int) -> None:
     """Load the module that has the messages of this type; nothing for a type that nobody knows."""
     if name := _WHERE.get(type_code):
         import_module(f"mdsdaemon.messages.{name}")
+
+
+def load_all() -> None:
+    """Load every module now: later there may be no right to read them."""
+    for name in MODULES:
+        import_module(f"mdsdaemon.messages.{name}")

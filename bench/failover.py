@@ -1,9 +1,10 @@
 """Failover: a standby takes over from a daemon that is told to go, and from one that is killed.
 
-In each life two daemons of a kind share a file system. The active one is failed by command while
-nothing happens, which tells what the standby itself needs; then its follower is killed (`kill -9`)
-under the load of some clients, whose longest call is their pause. A killed daemon has to be missed
-first: `GRACE` seconds after its last beacon, the same for both kinds.
+In each life two daemons of a kind share a file system; the standby has had time to settle. The
+active one is failed by command while nothing happens, which tells what the standby itself needs;
+then its follower is killed (`kill -9`) under the load of some clients, whose longest call is their
+pause. A killed daemon has to be missed first: `GRACE` seconds after its last beacon, the same for
+both kinds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from functools import partial
 
 from bench.figures import Sheet
-from bench.lives import active, clients, in_turns, real_cluster
+from bench.lives import active, clients, in_turns, real_cluster, settled
 from bench.plan import Plan
 from tests.real.cluster import Mds, RealCluster
 from tests.real.daemons import wait_for
@@ -48,12 +49,14 @@ def one_life(sheet: Sheet, cluster: RealCluster, kind: str) -> None:
     first = active(cluster, kind)
     second = cluster.start_mds(kind, "b")
     second.wait_standby(30)
+    settled(second)
     first.asok("flush journal")
     gid = first.gid()
     begun = time.monotonic()
     cluster.mon("mds fail", role_or_gid=str(gid))
     sheet.add("mds fail to standby active, no load", kind, took_over(second)[1] - begun, "s")
     first.wait_standby(30, not_gid=gid)
+    settled(first)
     with clients(cluster, CLIENTS) as loads:
         for load in loads:
             load.begin("mixed", 1, seconds=LOAD)

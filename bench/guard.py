@@ -12,7 +12,7 @@ from attrs import frozen
 from bench.figures import REAL, Key, Summary
 from bench.markdown import grid, number
 
-FLOOR = 1.15
+FLOOR = 1.2
 """A figure is slower when it is worse by this factor at least …"""
 
 

@@ -50,6 +50,19 @@ def active(cluster: RealCluster, kind: str, name: str = "a") -> Mds:
     return mds
 
 
+def settled(mds: Mds, patience: float = 6.0) -> None:
+    """Wait until a daemon that has come up has done what it does at leisure.
+
+    One that has always something to do, as a ceph-mds that has respawned, is given `patience`.
+    """
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        before = mds.cpu_seconds()
+        time.sleep(0.5)
+        if mds.cpu_seconds() - before < 0.03:
+            return
+
+
 def timed(action: Callable[[], object]) -> float:
     """Seconds that it takes."""
     begun = time.perf_counter()

@@ -11,7 +11,7 @@ import time
 from itertools import pairwise
 
 from bench.figures import Sheet
-from bench.lives import Client, active, clients, in_turns, real_cluster
+from bench.lives import Client, active, clients, in_turns, real_cluster, settled
 from bench.plan import Plan
 from tests.real.admin import asok
 from tests.real.cluster import Mds, RealCluster
@@ -71,6 +71,7 @@ class Tree:
         self._lives += 1
         last, self.mds = self.mds, self.cluster.start_mds(kind, NAMES[self._lives % 8])
         self.mds.wait_standby(30)
+        settled(self.mds)
         gid = last.gid()
         last.kill()
         begun = time.monotonic()

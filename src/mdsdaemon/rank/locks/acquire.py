@@ -101,25 +101,44 @@ class LockTaker(Leases):
                 `release` when it gives up.
         """
         wait: Gate | None = None
+        entered: list[tuple[CInode, int, Intent]] = []
+        stirred: dict[CInode, None] = {}
         for mode, things in ((st.X, x), (st.WR, wr), (st.RD, rd)):
             for thing, name in things:
                 lock = st.INDEX.get(name)
                 if lock is not None:
-                    gate = self._take(req, thing, lock, mode, alone)
+                    intent = self._enter(req, thing, lock, mode, alone, stirred)
+                    if intent is not None:
+                        entered.append((thing, lock, intent))
                 elif name == "dn":
                     gate = self._take_dentry(req, thing, mode)
-                else:
-                    continue
-                if wait is None:
-                    wait = gate
+                    wait = gate if wait is None else wait
+        # once for all: a client is asked for everything by one message
+        for inode in stirred:
+            self.eval(inode)
+        for inode, lock, intent in entered:
+            gate = self._take(inode, lock, intent)
+            wait = gate if wait is None else wait
         if wait is not None:
             if req.locks is not None:
                 for (inode, _), intent in req.locks.inodes.items():
                     inode.locks.let_go(intent)
             raise MustWait(wait)
 
-    def _take(self, req: Acquirer, inode: CInode, lock: int, mode: int, alone: bool) -> Gate | None:
-        """Take one lock; what to wait for if that cannot be."""
+    def _enter(
+        self,
+        req: Acquirer,
+        inode: CInode,
+        lock: int,
+        mode: int,
+        alone: bool,
+        stirred: dict[CInode, None],
+    ) -> Intent | None:
+        """Have the request in the lock's queue; None: it may have the lock as it is.
+
+        Args:
+            stirred: filled with the inode, if its locks may have to move for that.
+        """
         holds: Holds | None = req.locks
         intent = None if holds is None else holds.inodes.get((inode, lock))
         locks: InodeLocks | None = inode.locks
@@ -141,10 +160,14 @@ class LockTaker(Leases):
             intent = Intent(holds.ticket, req.client, mode, alone=alone)
             holds.inodes[inode, lock] = intent
             locks.enter(lock, intent)
-            self.eval(inode)
+            stirred[inode] = None
         elif mode > intent.mode:
             intent.mode = mode
-            self.eval(inode)
+            stirred[inode] = None
+        return intent
+
+    def _take(self, inode: CInode, lock: int, intent: Intent) -> Gate | None:
+        """Take one lock; what to wait for if that cannot be."""
         locks = inode.locks
         assert locks is not None
         if locks.may_have(lock, intent):

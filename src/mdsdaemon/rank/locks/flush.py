@@ -348,8 +348,14 @@ class CapFlush(MaxSize):
             if req is None:
                 self.eval(inode)
                 continue
-            self.eval_before_reply(cap)
-            self.holds(req).releases[cap] = cap.last_sent
+            holds = self.holds(req)
+            locks = inode.locks
+            if cap.revoking or (locks is not None and any(locks.queues)):
+                self.eval_before_reply(cap)  # others wait for it
+            else:
+                # with what the request needs: the client is asked for everything at once
+                holds.untidy[inode] = None
+            holds.releases[cap] = cap.last_sent
 
     def handle_client_cap_release(self, msg: MClientCapRelease) -> None:
         """A client gives capabilities back altogether."""

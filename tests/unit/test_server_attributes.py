@@ -8,6 +8,7 @@ import pytest
 from tests.unit.server_kit import Client, ServerKit, in_trio
 
 from mdsdaemon.messages.client_caps import MClientCaps
+from mdsdaemon.types.client_args import OpenArgs, SetattrArgs
 from mdsdaemon.types.client_ops import (
     SETATTR_ATIME,
     SETATTR_BTIME,
@@ -18,6 +19,7 @@ from mdsdaemon.types.client_ops import (
     SETATTR_SIZE,
     SETATTR_UID,
     CapOp,
+    MdsOp,
 )
 
 
@@ -77,6 +79,31 @@ def test_a_file_grows_and_is_cut_off() -> None:
     )
     told = [m for m in client.con.sent if isinstance(m, MClientCaps) and m.op == CapOp.TRUNC]
     assert told
+    assert told[-1].truncate_seq == 2
+
+
+@in_trio
+@pytest.mark.parametrize("opening", [False, True])
+def test_nobody_hears_of_a_cut_before_it_is_safe(opening: bool) -> None:
+    """Neither who asked: the number of a cut that a failover undoes may be that of another one."""
+    kit = ServerKit()
+    client, ino = file(kit)
+    client.setattr(ino, SETATTR_SIZE, size=500)
+    kit.mdlog.auto = False
+    before = len(client.con.sent)
+    if opening:
+        tid = client.send(MdsOp.OPEN, ino, args=OpenArgs(0o1001))
+    else:
+        tid = client.send(MdsOp.SETATTR, ino, args=SetattrArgs(mask=SETATTR_SIZE, size=10))
+    kit.settle()
+    assert kit.find("/f").inode.truncate_seq == 2
+    assert client.replies(tid) == []
+    shown = [m for m in client.con.sent[before:] if isinstance(m, MClientCaps)]
+    assert not any(m.truncate_seq == 2 or m.op == CapOp.TRUNC for m in shown)
+    kit.mdlog.make_safe()
+    kit.settle()
+    assert [reply.safe for reply in client.replies(tid)] == [1]
+    told = [m for m in client.con.sent if isinstance(m, MClientCaps) and m.op == CapOp.TRUNC]
     assert told[-1].truncate_seq == 2
 
 

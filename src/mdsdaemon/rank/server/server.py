@@ -286,8 +286,13 @@ class Server:
             submitted: called with the end of the change in the journal, before the reply is sent.
         """
         rank, session, msg = self.rank, req.session, req.msg
+        if truncated:
+            # even who asked for it hears of it once it is safe: a client that knew the number of a
+            # cut that a failover has undone would take the next one of that number for old
+            mut.client = 0
         early = (
-            not req.no_early_reply
+            not truncated
+            and not req.no_early_reply
             and not mut.blob.allocated_ino
             and not msg.is_replay
             and rank.config.get_bool("mds_early_reply")

@@ -286,6 +286,9 @@ async def test_a_flood_of_commands_is_bounded(autojump_clock: MockClock) -> None
             def send_message(self, msg: MCommandReply) -> None:
                 replies.append(msg)
 
+            def push(self) -> None:
+                pass
+
         for tid in range(MAX_QUEUED + 5):
             msg = MCommand(fsid=mds.daemon.monc.fsid, cmd=['{"prefix": "0"}'])
             msg.tid, msg.connection = tid, Con()

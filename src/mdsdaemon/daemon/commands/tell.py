@@ -29,6 +29,7 @@ def reply_to(msg: MCommand, result: Result) -> None:
     reply.tid = msg.tid
     reply.data = result.out
     msg.connection.send_message(reply)
+    msg.connection.push()
 
 
 def refuse(msg: MCommand, caps: MDSAuthCaps) -> Result | None:

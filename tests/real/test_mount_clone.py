@@ -57,7 +57,7 @@ def git(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def tested(clone: Path, tests: Iterable[str]) -> str:
+def run_in(clone: Path, tests: Iterable[str]) -> str:
     """Tests of the clone, run in it on its own code; the last line of what pytest says."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     env["PYTHONPATH"] = f"{clone}/src{os.pathsep}{clone}"
@@ -77,8 +77,8 @@ def test_the_project_is_worked_on(
     assert len(listed) > 500
     assert git(clone, "status", "--porcelain") == ""
     readme = (clone / "README.md").read_bytes()
-    first = tested(clone, TESTS)
-    again = tested(clone, SOME)  # with the bytecode and the caches that the first has left
+    first = run_in(clone, TESTS)
+    again = run_in(clone, SOME)  # with the bytecode and the caches that the first has left
     assert int(again.split()[0]) > 200, again
     assert list(clone.glob("src/mdsdaemon/encoding/__pycache__/*.pyc"))
     assert (clone / ".pytest_cache" / "v" / "cache" / "nodeids").exists()

@@ -47,5 +47,5 @@ def one_life(sheet: Sheet, cluster: RealCluster, plan: Plan, number: int, kind: 
 def measure(sheet: Sheet, plan: Plan) -> None:
     """Some hundred sessions in each life."""
     with real_cluster(plan) as cluster:
-        number = plan.pick(500, 100)
+        number = plan.pick(300, 100)
         in_turns(min(plan.rounds, 3), partial(one_life, sheet, cluster, plan, number))

@@ -151,6 +151,7 @@ class MDLog:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write_late)
             await self._open.run(task_status=task_status)
+            nursery.cancel_scope.cancel()
 
     async def _write_late(self) -> None:
         while True:

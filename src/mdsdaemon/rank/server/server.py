@@ -298,7 +298,7 @@ class Server:
             and rank.config.get_bool("mds_early_reply")
         )
         told = not self._leaves_out(truncated)
-        ahead = early and submitted is None and not truncated and rank.locker.leaves_quietly(req)
+        ahead = early and submitted is None and rank.locker.leaves_quietly(req)
         if ahead:
             # nobody else is told of it meanwhile: the client can go on while it is journaled
             mut.settle()

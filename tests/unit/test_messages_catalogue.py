@@ -29,7 +29,9 @@ def test_every_message_is_in_the_catalogue() -> None:
         import_module(f"mdsdaemon.messages.{name}")
     found: dict[str, set[int]] = {}
     for code, cls in TYPES.items():
-        found.setdefault(cls.__module__.rpartition(".")[2], set()).add(code)
+        package, _, module = cls.__module__.rpartition(".")
+        if package == mdsdaemon.messages.__name__:  # other tests have messages of their own
+            found.setdefault(module, set()).add(code)
     assert found == {name: set(codes) for name, codes in catalogue.MODULES.items()}
 
 

@@ -90,6 +90,7 @@ class RankCounters:
         mem.set("rss", rss)
         mem.set("heap", heap)
         rank.strays.count()
+        rank.sessions.upkeep.count()
 
 
 def memory_kib() -> tuple[int, int]:

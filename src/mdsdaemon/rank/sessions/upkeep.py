@@ -38,15 +38,14 @@ class Upkeep:
                 self.rank.end_of_dispatch()
 
     def once(self) -> None:
-        """Recall what has to be recalled; set the counters."""
+        """Recall what has to be recalled."""
         rank = self.rank
         self.sessions.recall.recall(enforce_max=True, enforce_liveness=True)
         if rank.store.is_hampered():
             self.sessions.recall.recall(trim=True)
-        self.count()
 
     def count(self) -> None:
-        """The gauges of `perf dump mds_sessions`."""
+        """Set what `perf dump mds_sessions` shows; called when somebody looks."""
         sessionmap = self.rank.sessionmap
         counters = self.rank.counters.sessions
         by_state = sessionmap.by_state

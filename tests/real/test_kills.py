@@ -216,7 +216,11 @@ class World:
                 client.say("go")
 
     def see(self, tops: list[str]) -> Any:
-        argv = [SYSTEM_PYTHON, PROGRAM, str(self.cluster.conf), FS, "see", *tops]
+        return self.ask("see", *tops)
+
+    def ask(self, *words: str) -> Any:
+        """What a client of its own answers, at once."""
+        argv = [SYSTEM_PYTHON, PROGRAM, str(self.cluster.conf), FS, *words]
         done = subprocess.run(
             argv,
             env=self.cluster.env,
@@ -240,18 +244,8 @@ class World:
         return [f"{victim.top}, killed: {problem}" for problem in remains.wrong(found, contents)]
 
     def contents(self, top: str, files: list[str]) -> dict[str, bytes]:
-        argv = [SYSTEM_PYTHON, PROGRAM, str(self.cluster.conf), FS, "read"]
-        argv += [f"/{top}/{path}" for path in files]
-        done = subprocess.run(
-            argv,
-            env=self.cluster.env,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return {p: bytes.fromhex(t) for p, t in zip(files, json.loads(done.stdout), strict=True)}
+        texts = self.ask("read", *(f"/{top}/{path}" for path in files))
+        return {path: bytes.fromhex(text) for path, text in zip(files, texts, strict=True)}
 
     def wrong_records(self, ledger: str) -> list[str]:
         """The ledger has everybody's records, each once, and numbers without a gap."""

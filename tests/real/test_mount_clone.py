@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.needs import need_programs
+from tests.needs import lacking, need_programs
 from tests.real.cluster import RealCluster
 from tests.real.conftest import QUICK, started
 from tests.real.fuse_mounts import mounted
@@ -34,7 +34,7 @@ def clone(mds_kind: str, can_mount: None, tmp_path: Path) -> Iterator[Path]:
     """A clone of the project, on a mount."""
     need_programs("git")
     if not (_ROOT / ".git").exists():
-        pytest.skip("needs the project's repository")
+        lacking("needs the project's repository")
     with started(RealCluster(osd=True, options=QUICK)) as cluster:
         mds = cluster.start_mds(mds_kind, "a")
         mds.wait_standby(20)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -40,13 +41,19 @@ def submit(rank: MDSRank, count: int = 1) -> int:
     return end
 
 
-async def test_what_nobody_waits_for_is_written_together(
-    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@asynccontextmanager
+async def watched(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[MDSRank, Written]]:
+    """A rank all of whose journal is written, and what is written from now on."""
     async with serving() as (_, mds):
         rank = rank_of(mds)
         await rank.mdlog.wait_safe()
-        written = Written(rank, monkeypatch)
+        yield rank, Written(rank, monkeypatch)
+
+
+async def test_what_nobody_waits_for_is_written_together(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watched(monkeypatch) as (rank, written):
         heard: list[float] = []
         begun = trio.current_time()
         for _ in range(BATCH - 1):
@@ -64,10 +71,7 @@ async def test_what_nobody_waits_for_is_written_together(
 async def test_what_somebody_waits_for_is_written_with_all_before_it(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving() as (_, mds):
-        rank = rank_of(mds)
-        await rank.mdlog.wait_safe()
-        written = Written(rank, monkeypatch)
+    async with watched(monkeypatch) as (rank, written):
         end = submit(rank, 3)
         rank.mdlog.when_safe(end, lambda: None)
         assert written.count == 0, "not within the dispatch"
@@ -88,10 +92,7 @@ async def test_what_somebody_waits_for_is_written_with_all_before_it(
 async def test_much_is_written_within_a_dispatch(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with serving() as (_, mds):
-        rank = rank_of(mds)
-        await rank.mdlog.wait_safe()
-        written = Written(rank, monkeypatch)
+    async with watched(monkeypatch) as (rank, written):
         for _ in range(3 * BATCH):
             rank.mdlog.submit(ENoOp())
         assert written.count == 3

@@ -26,6 +26,15 @@ def with_file() -> tuple[ServerKit, Client]:
     return kit, client
 
 
+def flush_of_mode(kit: ServerKit, client: Client) -> None:
+    """The client writes back a chmod and gives all back; the journal does not become safe."""
+    kit.mdlog.auto = False
+    update(
+        kit, client, "/f", dirty=cc.CAP_AUTH_EXCL, caps=cc.CAP_PIN, wanted=cc.CAP_PIN, tid=7,
+        oldest_flush_tid=7, mode=0o100600,
+    )  # fmt: skip
+
+
 @in_trio
 def test_what_a_client_has_changed_is_journaled_before_it_hears_of_it() -> None:
     kit, client = with_file()
@@ -67,11 +76,7 @@ def test_what_is_being_flushed_is_not_asked_back_before_the_acknowledgement() ->
 def test_replies_come_after_the_acknowledgement_of_what_they_tell_of() -> None:
     """The client has given back what it is flushing, and changes the mode by a request."""
     kit, client = with_file()
-    kit.mdlog.auto = False
-    update(
-        kit, client, "/f", dirty=cc.CAP_AUTH_EXCL, caps=cc.CAP_PIN, wanted=cc.CAP_PIN, tid=7,
-        oldest_flush_tid=7, mode=0o100600,
-    )  # fmt: skip
+    flush_of_mode(kit, client)
     before = len(client.con.sent)
     client.send(MdsOp.SETATTR, "/f", args=SetattrArgs(mode=0o644, mask=SETATTR_MODE))
     assert not [m for m in client.con.sent[before:] if isinstance(m, MClientReply)]
@@ -86,11 +91,7 @@ def test_replies_come_after_the_acknowledgement_of_what_they_tell_of() -> None:
 def test_replies_that_tell_what_was_flushed_do_not_wait() -> None:
     """A chmod of the client's own, then an extended attribute by a request."""
     kit, client = with_file()
-    kit.mdlog.auto = False
-    update(
-        kit, client, "/f", dirty=cc.CAP_AUTH_EXCL, caps=cc.CAP_PIN, wanted=cc.CAP_PIN, tid=7,
-        oldest_flush_tid=7, mode=0o100600,
-    )  # fmt: skip
+    flush_of_mode(kit, client)
     args = SetxattrArgs(0)
     tid = client.send(MdsOp.SETXATTR, "/f", FilePath(0, "user.x"), args, data=b"1")
     assert [reply.safe for reply in client.replies(tid)] == [0]

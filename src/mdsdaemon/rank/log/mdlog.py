@@ -73,7 +73,6 @@ class MDLog:
         self._flushed = 0
         self._hurried = False
         self._segment_due = False
-        self._clock_runs = False
         self._start_clock = trio.Event()
         self._waiters: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = count()
@@ -158,7 +157,6 @@ class MDLog:
             await self._start_clock.wait()
             await trio.sleep(WRITE_AFTER)
             self._start_clock = trio.Event()
-            self._clock_runs = False
             self.flush()
 
     # -- writing -----------------------------------------------------------------------------
@@ -193,9 +191,7 @@ class MDLog:
         segment.end = end
         self.num_events += 1
         self._unflushed += 1
-        if not self._clock_runs:
-            self._clock_runs = True
-            self._start_clock.set()
+        self._start_clock.set()
         self.counters.added(self)
         return end
 

@@ -36,6 +36,7 @@ async def a_rank(cluster: RealCluster, fs: str, **options: Any) -> AsyncIterator
         async with trio.open_nursery() as nursery:
             kit.rank.nursery = nursery
             nursery.start_soon(kit.rank.queue.run)
+            nursery.start_soon(kit.rank.leisure.run)
             await kit.rank.store.load_base()
             yield kit
             nursery.cancel_scope.cancel()

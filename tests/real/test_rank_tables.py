@@ -47,6 +47,7 @@ async def our_tables(
         async with trio.open_nursery() as nursery:
             rank.nursery = nursery
             nursery.start_soon(rank.queue.run)
+            nursery.start_soon(rank.leisure.run)
             yield kit, client
             nursery.cancel_scope.cancel()
 

@@ -19,6 +19,7 @@ from mdsdaemon.messages.client_session import MClientSession
 from mdsdaemon.messages.mds import MMDSBeacon
 from mdsdaemon.rank import dispatch as dispatch_module
 from mdsdaemon.rank.dispatch import RankDispatch
+from mdsdaemon.rank.leisure import Leisure
 from mdsdaemon.rank.waiting import RunQueue
 from mdsdaemon.types.entity import CLIENT, MDS
 
@@ -72,6 +73,7 @@ def a_dispatch(state: int = State.ACTIVE) -> tuple[RankDispatch, Any, list[tuple
         leaving=False,
         log=logging.getLogger("test"),
         queue=queue,
+        leisure=Leisure(queue.drain),
         active=queue.gate(),
         services=SimpleNamespace(beacon=beacon),
         sessions=Part(calls),

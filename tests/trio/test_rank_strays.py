@@ -118,6 +118,12 @@ async def gone(kit: TablesKit) -> None:
             await trio.sleep(0.1)
 
 
+async def done_at_leisure(kit: TablesKit) -> None:
+    with trio.fail_after(100):
+        while len(kit.rank.leisure):  # noqa: ASYNC110
+            await trio.sleep(0.1)
+
+
 @in_trio
 async def test_an_unlinked_file_goes_with_its_data() -> None:
     async with tables_rank() as kit:
@@ -254,6 +260,8 @@ async def test_a_hard_link_takes_its_inode_in() -> None:
         await ready(kit)
         rank = kit.rank
         inode, dn = unlinked_but_for_a_link(kit, known=True)
+        assert inode.is_stray  # until there is time
+        await done_at_leisure(kit)
         assert dn.inode is inode
         assert inode.parent is dn
         assert not inode.remote_parents
@@ -276,6 +284,7 @@ async def test_a_link_that_is_met_later_takes_it_in() -> None:
         assert rank.strays.num_strays == 1
         rank.cache.found_remote(dn, inode)
         rank.strays.eval_remote(dn)
+        await done_at_leisure(kit)
         assert dn.inode is inode
         assert rank.strays.num_strays == 0
 

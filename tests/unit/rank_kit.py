@@ -232,8 +232,9 @@ class Kit:
         """Run all that is due, outcomes of requests too, until nothing is left (if not held)."""
         while True:
             self.rank.queue.drain()
+            self.rank.leisure.turn()
             told = 0 if self.objecter.hold else self.objecter.release()
-            if not told and not len(self.rank.queue):
+            if not told and not len(self.rank.queue) and not len(self.rank.leisure):
                 return
 
     def run(self, work: Callable[[], T]) -> T:
@@ -268,6 +269,7 @@ class Kit:
             self.objecter.wake = lambda: wake.set()
             nursery.start_soon(tell)
             nursery.start_soon(self.rank.queue.run)
+            nursery.start_soon(self.rank.leisure.run)
             try:
                 yield
             finally:

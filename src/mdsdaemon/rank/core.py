@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.rank.counters import RankCounters
+from mdsdaemon.rank.leisure import Leisure
 from mdsdaemon.rank.waiting import RunQueue
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class RankCore(ABC):
     Attributes:
         whoami: the rank's number.
         queue: whose time has come (see `waiting`).
+        leisure: what nobody waits for.
         state: of the newest map.
         incarnation: how many have held the rank.
         read_only: nothing may be changed any more.
@@ -84,6 +86,7 @@ class RankCore(ABC):
         self.whoami = whoami
         self.services = services
         self.queue = RunQueue()
+        self.leisure = Leisure(self.end_of_dispatch)
         self.state = 0
         self.incarnation = 0
         self.read_only = False

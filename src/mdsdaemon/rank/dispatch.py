@@ -81,7 +81,8 @@ class RankDispatch:
                 return True
             session = con.session
             if session is not None:
-                session.last_seen = trio.current_time()
+                session.last_seen = now = trio.current_time()
+                rank.leisure.asked(now)
                 if session.held >= MAX_WAITING:
                     self._cut_off(msg)
                     return True

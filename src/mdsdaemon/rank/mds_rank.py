@@ -103,6 +103,7 @@ class MDSRank(RankFate, Rank, RankCore):
             async with trio.open_nursery() as self._nursery:
                 await self._nursery.start(self.objecter.run)
                 self._nursery.start_soon(self.queue.run, name="rank queue")
+                self._nursery.start_soon(self.leisure.run, name="rank leisure")
                 backlog, self._backlog = self._backlog, []
                 for work, name in backlog:
                     self.spawn(work, name)

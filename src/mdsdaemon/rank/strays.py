@@ -51,6 +51,7 @@ class StrayManager:
         self._created_before = 0
         self._evaluating: set[CInode] = set()
         self._soon: list[CInode] = []
+        self._linked: set[CInode] = set()
         self._is_delayed = False
         self._looking = self._look_due = False
         self._opened = rank.queue.gate()
@@ -153,7 +154,8 @@ class StrayManager:
             if inode.inode.nlink == 0:
                 goes = self._eval_unlinked(inode)
             else:
-                goes = self._eval_linked(inode)
+                goes = False
+                self._eval_linked(inode)
             if goes or not self._is_delayed:
                 self.delayed.pop(inode, None)
             return goes
@@ -256,6 +258,7 @@ class StrayManager:
     # -- purging -----------------------------------------------------------------------------
 
     def _enqueue(self, inode: CInode, dn: CDentry, truncate: bool) -> None:
+        rank = self.rank
         self.purging.add(inode)
         inode.pins += 1
         dn.pins += 1
@@ -268,11 +271,12 @@ class StrayManager:
         )
 
         def push() -> None:
-            if not self.rank.purge_queue.push(item, after):
+            if not rank.purge_queue.push(item, after):
                 self._let_go(inode, dn)
 
         # nothing may be deleted before the journal has that it was unlinked
-        self.rank.mdlog.when_safe(max(inode.pos, dn.pos, dn.dir.pos), push, patient=True)
+        pos = max(inode.pos, dn.pos, dn.dir.pos)
+        rank.mdlog.when_safe(pos, lambda: rank.leisure.push(push), patient=True)
 
     def _item(self, inode: CInode, truncate: bool) -> PurgeItem:
         stored = inode.inode
@@ -324,16 +328,27 @@ class StrayManager:
 
     # -- hard links --------------------------------------------------------------------------
 
-    def _eval_linked(self, inode: CInode) -> bool:
-        """Give a stray that has hard links to one of them, if one is in the cache."""
+    def _eval_linked(self, inode: CInode) -> None:
+        """Give a stray that has hard links to one of them, if one is in the cache by then."""
+        if inode.remote_parents and inode not in self._linked:
+            self._linked.add(inode)
+            self.rank.leisure.push(lambda: self._give_to_link(inode))
+
+    def _give_to_link(self, inode: CInode) -> None:
+        self._linked.discard(inode)
         stray_dn = inode.parent
-        assert stray_dn is not None
+        if (
+            stray_dn is None
+            or not inode.is_stray
+            or not inode.inode.nlink
+            or self.rank.read_only
+            or self.rank.cache.get_inode(inode.ino) is not inode
+        ):
+            return
         for dn in inode.remote_parents or ():
-            if dn.last != NOSNAP or dn.remote_ino != inode.ino:
-                continue
-            self._reintegrate(inode, stray_dn, dn)
-            return True
-        return False
+            if dn.last == NOSNAP and dn.remote_ino == inode.ino:
+                self._reintegrate(inode, stray_dn, dn)
+                return
 
     def _reintegrate(self, inode: CInode, stray_dn: CDentry, dn: CDentry) -> None:
         rank = self.rank

@@ -25,10 +25,6 @@ AT_ONCE = 64
 """What is looked for side by side, unless somebody says otherwise."""
 
 
-AT_A_TURN = 8
-"""Callbacks run by `push_late` before other tasks get their turn."""
-
-
 class MustWait(Exception):
     """A try lacks something, and has changed nothing.
 
@@ -48,11 +44,10 @@ class RunQueue:
     what nobody else did.
     """
 
-    __slots__ = ("_draining", "_held", "_late", "_queue", "_wake")
+    __slots__ = ("_draining", "_held", "_queue", "_wake")
 
     def __init__(self) -> None:
         self._queue: deque[Callback] = deque()
-        self._late: deque[Callback] = deque()
         self._draining = False
         self._held = False
         self._wake: Callback | None = None
@@ -86,11 +81,6 @@ class RunQueue:
         """As `push`, for a caller that drains before it awaits anything."""
         self._queue.append(callback)
 
-    def push_late(self, callback: Callback) -> None:
-        """Run this, in order, when `run` has its turn: what clients ask for goes on meanwhile."""
-        self._late.append(callback)
-        self._wake_up()
-
     def attempt(self, work: Callback) -> None:
         """Try `work` now, and again whenever the gate that it waits for opens."""
         try:
@@ -116,13 +106,11 @@ class RunQueue:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Drain whenever something was pushed outside of a drain."""
         task_status.started()
-        queue, late = self._queue, self._late
         while True:
-            if not queue and not late:
+            if not self._queue:
                 event = trio.Event()
                 self._wake = event.set
                 await event.wait()
-            queue.extend(late.popleft() for _ in range(min(len(late), AT_A_TURN)))
             self.drain()
             await trio.lowlevel.checkpoint()
 

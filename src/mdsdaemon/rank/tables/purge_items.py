@@ -115,22 +115,13 @@ def _range(item: PurgeItem, start: int, end: int) -> Iterator[ObjectWork]:
 
 
 class Execution:
-    """The operations of one item under way, a few at a time.
+    """The operations of one item under way, a few at a time, at leisure.
 
     Args:
         on_done: called once, with the first error (objects that do not exist are none), or None.
     """
 
-    __slots__ = (
-        "_all",
-        "_at_once",
-        "_error",
-        "_on_done",
-        "_rank",
-        "_starting",
-        "_under_way",
-        "_work",
-    )
+    __slots__ = ("_at_once", "_error", "_next", "_on_done", "_rank", "_running", "_work")
 
     def __init__(
         self,
@@ -144,35 +135,48 @@ class Execution:
         self._at_once = max(at_once, 1)
         self._on_done = on_done
         self._error: RadosError | None = None
-        self._under_way = 0
-        self._starting = self._all = False
+        self._next: ObjectWork | None = None
+        self._running = 0  # operations under way, or about to be
 
     def start(self) -> None:
-        """Begin, or go on."""
-        if self._starting:
+        """Begin."""
+        self._next = next(self._work, None)
+        if self._next is None:
+            self._on_done(None)
+        else:
+            self._one_more()
+
+    def _one_more(self) -> None:
+        self._running += 1
+        self._rank.leisure.push(self._submit)
+
+    def _submit(self) -> None:
+        one = self._next
+        if one is None:
+            self._one_less()
             return
-        self._starting = True
-        while not self._all and self._under_way < self._at_once:
-            fenced = self._error is not None and self._error.errno == EBLOCKLISTED
-            one = None if fenced else next(self._work, None)
-            if one is None:
-                self._all = True
-                break
-            self._under_way += 1
-            self._rank.objecter.submit(
-                one.pool, one.oid, one.op, self._finished, namespace=one.namespace, snapc=one.snapc
-            )
-        self._starting = False
-        if self._all and not self._under_way:
-            self._under_way = 1  # once
+        self._next = next(self._work, None)
+        self._rank.objecter.submit(
+            one.pool, one.oid, one.op, self._finished, namespace=one.namespace, snapc=one.snapc
+        )
+        if self._next is not None and self._running < self._at_once:
+            self._one_more()
+
+    def _one_less(self) -> None:
+        self._running -= 1
+        if not self._running:
             self._on_done(self._error)
 
     def _finished(self, outcome: Result | RadosError) -> None:
-        self._under_way -= 1
         if (
             isinstance(outcome, RadosError)
             and outcome.errno != _ENOENT
             and (self._error is None or outcome.errno == EBLOCKLISTED)
         ):
             self._error = outcome
-        self.start()
+            if outcome.errno == EBLOCKLISTED:
+                self._next = None  # the others would be refused as well
+        if self._next is None:
+            self._one_less()
+        else:
+            self._rank.leisure.push(self._submit)

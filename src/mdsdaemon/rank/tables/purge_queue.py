@@ -173,7 +173,7 @@ class PurgeQueue:
 
     def _on_safe(self, pos: int) -> None:
         while self._waiters and self._waiters[0][0] <= pos:
-            self.rank.queue.push_late(self._waiters.popleft()[1])
+            self.rank.leisure.push(self._waiters.popleft()[1])
         self._changed.unpark_all()
         self.rank.end_of_dispatch()
 

@@ -158,12 +158,14 @@ def _build(
     cls: type[Any], *, eq: bool, order: bool, hashed: bool, frozen: bool, kw_only: bool
 ) -> type[Any]:
     own = _own_fields(cls, kw_only)
-    inherited = [each for each in _inherited_fields(cls) if each.name not in own]
+    bases = cls.__mro__[1:-1]
+    inherited = [each for each in _inherited_fields(bases, cls) if each.name not in own]
     body = {name: value for name, value in cls.__dict__.items() if name not in own}
-    for name in ("__dict__", "__weakref__"):
-        body.pop(name, None)
-    slots = [name for name in own if not any(name in _slots(base) for base in cls.__mro__[1:])]
-    if not any(hasattr(base, "__weakref__") for base in cls.__mro__[1:]):
+    body.pop("__dict__", None)
+    body.pop("__weakref__", None)
+    there = {name for base in bases for name in base.__dict__.get("__slots__", ())}
+    slots = [name for name in own if name not in there]
+    if not any(hasattr(base, "__weakref__") for base in bases):
         slots.append("__weakref__")
     every = (*inherited, *own.values())
     body |= {
@@ -210,9 +212,9 @@ def _own_fields(cls: type[Any], kw_only: bool) -> dict[str, Field]:
     return found
 
 
-def _inherited_fields(cls: type[Any]) -> list[Field]:
+def _inherited_fields(bases: tuple[type[Any], ...], cls: type[Any]) -> list[Field]:
     found: dict[str, Field] = {}
-    for base in reversed(cls.__mro__[1:]):
+    for base in reversed(bases):
         if "__attrs_attrs__" in base.__dict__ and FIELDS not in base.__dict__:
             raise TypeError(f"{cls.__name__}: its base {base.__name__} is no record")
         for each in base.__dict__.get(FIELDS, ()):
@@ -220,19 +222,13 @@ def _inherited_fields(cls: type[Any]) -> list[Field]:
     return list(found.values())
 
 
-def _slots(cls: type[Any]) -> Any:
-    return cls.__dict__.get("__slots__", ())
-
-
 def _rebind(old: type[Any], made: type[Any]) -> None:
     """Methods that say `super()` or `__class__` mean the class that was made, too."""
     for value in made.__dict__.values():
         function = value.fget if isinstance(value, property) else value
         function = getattr(function, "__func__", function)
-        if isinstance(function, FunctionType):
-            for name, cell in zip(
-                function.__code__.co_freevars, function.__closure__ or (), strict=True
-            ):
+        if isinstance(function, FunctionType) and function.__closure__:
+            for name, cell in zip(function.__code__.co_freevars, function.__closure__, strict=True):
                 if name == "__class__" and cell.cell_contents is old:
                     cell.cell_contents = made
 

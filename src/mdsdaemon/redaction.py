@@ -12,12 +12,10 @@ HIDDEN = "<hidden>"
 
 # CryptoKey in base64: u16 type 1 (AES), utime created, u16 length 16, 16 bytes: 28 bytes, "AQ…==".
 # Format: ceph/ceph, src/auth/Crypto.h (Pacific)
-_KEY = re.compile(r"(?<![A-Za-z0-9+/])AQ[A-Za-z0-9+/]{36}==(?![=A-Za-z0-9+/])")
+_KEY = r"(?<![A-Za-z0-9+/])AQ[A-Za-z0-9+/]{36}==(?![=A-Za-z0-9+/])"
 
 # `key = …` as keyrings and ceph.conf have it, `--key …` as on a command line.
-_ASSIGNED = re.compile(
-    r"""(?<![A-Za-z0-9_.])(-{0,2}key\s*=\s*|"key":\s*"?|--key\s+)[^\s;,"]+""",
-)
+_ASSIGNED = r"""(?<![A-Za-z0-9_.])(-{0,2}key\s*=\s*|"key":\s*"?|--key\s+)[^\s;,"]+"""
 
 SECRET_FIELDS = frozenset(
     {
@@ -48,5 +46,5 @@ SECRET_OPTIONS = frozenset(
 def redact(text: str) -> str:
     """`text` without anything that looks like a cephx key."""
     if "key" in text:
-        text = _ASSIGNED.sub(rf"\g<1>{HIDDEN}", text)
-    return _KEY.sub(HIDDEN, text) if "AQ" in text else text
+        text = re.sub(_ASSIGNED, rf"\g<1>{HIDDEN}", text)
+    return re.sub(_KEY, HIDDEN, text) if "AQ" in text else text

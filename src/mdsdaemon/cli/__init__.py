@@ -8,6 +8,7 @@ Behaviour: ceph/ceph, src/ceph_mds.cc (Pacific), checked against 16.2.15.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         An `ExitStatus`.
     """
     args = list(sys.argv[1:] if argv is None else argv)
+    gc.disable()  # until `collector.tune`: loading makes nothing that a collection could free
     try:
         return _main(args, os.environ)
     except FatalError as e:
@@ -48,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has enough of it; do not complain again when it is flushed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return ExitStatus.OK
+    finally:
+        gc.enable()
 
 
 def _say(text: str) -> None:
@@ -175,10 +179,8 @@ def _check(loaded: Loaded) -> list[str]:
 
 def _run(config: Config, notes: list[str], *, json_lines: bool) -> int:
     """Set the process up, run the daemon, tidy up."""
-    import gc
     import time
 
-    gc.disable()  # until `collector.tune`: loading makes nothing that a collection could free
     from mdsdaemon.cli.process import PidFile, drop_privileges, make_run_dir
     from mdsdaemon.config import Level
 

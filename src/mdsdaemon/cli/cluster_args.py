@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
-import attrs
-
+from mdsdaemon import records
 from mdsdaemon.errors import UsageError
 
 TIMEOUT: Final = 60.0
@@ -51,7 +50,7 @@ leaves running is ended.
 """
 
 
-@attrs.frozen
+@records.frozen
 class ClusterArgs:
     """What was asked for; ranges and names are `ClusterOptions`' to check."""
 
@@ -60,7 +59,7 @@ class ClusterArgs:
     mds: int = 1
     pool_size: int = 1
     mon_port: int = 0
-    settings: Mapping[str, str] = attrs.field(factory=dict)
+    settings: Mapping[str, str] = records.field(factory=dict)
     ready_file: str = ""
     timeout: float = TIMEOUT
     exit_with_parent: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import time
@@ -33,7 +32,6 @@ def main_cluster(args: Sequence[str]) -> int:
         )
     guard = Guard.start()
     try:
-        gc.disable()  # a second of loading makes nothing that a collection could free
         from mdsdaemon.cli.cluster_program import run_cluster
 
         status = run_cluster(asked, guard, parent, began)

@@ -26,14 +26,12 @@ _I32 = (-(2**31), 2**31 - 1)
 _TINY = 2.2250738585072014e-308
 
 _INT = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+")
-_FLOAT = re.compile(
-    r"""[ \t\n\v\f\r]* (?P<sign>[+-]?) (?:
+# Patterns of what few options are: compiled when one of them is first set.
+_FLOAT = r"""[ \t\n\v\f\r]* (?P<sign>[+-]?) (?:
         (?P<word>inf(?:inity)? | nan(?:\([0-9A-Za-z_]*\))?)
       | 0x (?P<hex>(?:[0-9a-f]+ \.? [0-9a-f]* | \.[0-9a-f]+) (?:p[+-]?[0-9]+)?)
       | (?P<dec>(?:[0-9]+ \.? [0-9]* | \.[0-9]+) (?:e[+-]?[0-9]+)?)
-    )""",
-    re.VERBOSE | re.IGNORECASE,
-)
+    )"""
 _SI = {"K": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18, "B": 0}
 _IEC = {"K": 10, "M": 20, "G": 30, "T": 40, "P": 50, "E": 60, "B": 0}
 _SECONDS = {
@@ -50,11 +48,8 @@ _SECONDS = {
     for unit in units.split()
 }
 _SPAN = re.compile(r"\s*([0-9]*)\s*([A-Za-z]*)", re.ASCII)
-_UUID = re.compile(
-    r"\{?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?",
-    re.IGNORECASE,
-)
-_ADDR = re.compile(
+_UUID = r"\{?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?"
+_ADDR = (
     r"(?:(v1|v2|any):)?(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)|([0-9A-Fa-f:.]+))(?::([0-9]{1,5}))?"
     r"(?:/([0-9]{1,10}))?"
 )
@@ -126,7 +121,7 @@ def _parse_size(text: str) -> int:
 
 
 def _parse_float(text: str) -> float:
-    match = _FLOAT.match(text)
+    match = re.match(_FLOAT, text, re.VERBOSE | re.IGNORECASE)
     if match is None:
         raise _fail(f"strict_strtod: expected double, got: '{text}'")
     if match["word"]:
@@ -187,7 +182,7 @@ def _parse_millisecs(text: str) -> int:
 
 
 def _parse_uuid(text: str) -> str:
-    match = _UUID.fullmatch(text)
+    match = re.fullmatch(_UUID, text, re.IGNORECASE)
     if match is None:
         raise _fail("")
     return "-".join(match.groups()).lower()
@@ -204,7 +199,7 @@ def parse_addr(text: str) -> str:
     first = text.partition(",")[0].strip()
     if first == "-":
         return "-"
-    match = _ADDR.fullmatch(first)
+    match = re.fullmatch(_ADDR, first)
     if match is None:
         raise _fail("")
     # Costs 5 ms, and most daemons are told no address.

@@ -6,10 +6,10 @@ Behaviour: ceph/ceph, src/ceph_mds.cc (policies, order), src/common/ceph_context
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from mdsdaemon.clients.bootstrap import build_initial_monmap
 from mdsdaemon.clients.log_client import LogClient
-from mdsdaemon.clients.mgr_client import MgrClient
 from mdsdaemon.clients.mon_client import MonClient
 from mdsdaemon.config import Config, Level
 from mdsdaemon.daemon.addresses import local_addresses, pick_addresses
@@ -34,6 +34,9 @@ from mdsdaemon.recorder import FlightRecorder
 from mdsdaemon.records import field, frozen
 from mdsdaemon.types.entity import CLIENT, MDS, MON, EntityAddr, EntityName, PeerName
 from mdsdaemon.types.features import OSDREPLYMUX, PGID64, UID
+
+if TYPE_CHECKING:
+    from mdsdaemon.clients.mgr_client import MgrClient
 
 
 @frozen
@@ -96,15 +99,20 @@ async def assemble(around: Surroundings) -> Instance:
     monc.set_log_client(log_client)
     executor = CommandExecutor()
     mds_name = around.name or config.id
-    mgrc = MgrClient(
-        mds_name,
-        config=config,
-        messenger=messenger,
-        counters=perf.entries,
-        on_map=lambda epoch: monc.sub_got("mgrmap", epoch),
-        log=log.getChild("mgrc"),
-        recorder=around.recorder,
-    )
+
+    def make_mgrc() -> MgrClient:
+        from mdsdaemon.clients.mgr_client import MgrClient
+
+        return MgrClient(
+            mds_name,
+            config=config,
+            messenger=messenger,
+            counters=perf.entries,
+            on_map=lambda epoch: monc.sub_got("mgrmap", epoch),
+            log=log.getChild("mgrc"),
+            recorder=around.recorder,
+        )
+
     heartbeat = HeartbeatMap()
     add_context_counters(perf, workers=heartbeat.counts, pools=dict)
     commands = ContextCommands(
@@ -127,7 +135,7 @@ async def assemble(around: Surroundings) -> Instance:
         perf=perf,
         messenger=messenger,
         monc=monc,
-        mgrc=mgrc,
+        make_mgrc=make_mgrc,
         executor=executor,
         heartbeat=heartbeat,
         rank_factory=around.rank_factory,

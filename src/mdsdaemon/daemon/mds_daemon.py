@@ -13,6 +13,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import trio
@@ -38,7 +39,7 @@ from mdsdaemon.types.entity import CLIENT, MDS, MON, OSD, EntityAddrVec, type_na
 from mdsdaemon.types.sys_info import collect_sys_info
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from mdsdaemon.clients.errors import MonClientError
     from mdsdaemon.clients.log_client import LogChannel
@@ -100,7 +101,7 @@ class MDSDaemon(Dispatcher):
         perf: PerfRegistry,
         messenger: Messenger,
         monc: MonClient,
-        mgrc: MgrClient,
+        make_mgrc: Callable[[], MgrClient],
         executor: CommandExecutor,
         heartbeat: HeartbeatMap,
         rank_factory: RankFactory,
@@ -114,7 +115,7 @@ class MDSDaemon(Dispatcher):
         self.perf = perf
         self.messenger = messenger
         self.monc = monc
-        self.mgrc = mgrc
+        self._make_mgrc = make_mgrc
         self.executor = executor
         self.heartbeat = heartbeat
         self.rank_factory = rank_factory
@@ -159,6 +160,11 @@ class MDSDaemon(Dispatcher):
     def get_uptime(self) -> float:
         """Seconds since this instance began."""
         return trio.current_time() - self.starttime
+
+    @cached_property
+    def mgrc(self) -> MgrClient:
+        """The manager client: made, and its modules loaded, when the map has us."""
+        return self._make_mgrc()
 
     def nursery_or_fail(self) -> trio.Nursery:
         """The nursery of this instance's services."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from mdsdaemon.cephx.caps import CapsError, MDSAuthCaps
 from mdsdaemon.cephx.plug import AuthCapsInfo
 from mdsdaemon.types.entity import PeerName
 
 if TYPE_CHECKING:
+    from mdsdaemon.cephx.caps import MDSAuthCaps
     from mdsdaemon.net.connection import Connection
     from mdsdaemon.rank.interface import Rank
     from mdsdaemon.rank.session import Session
@@ -26,6 +26,8 @@ def parse_caps(
 
     `None` as `info` is a peer that has not authenticated: it may do nothing.
     """
+    from mdsdaemon.cephx.caps import CapsError, MDSAuthCaps  # no client, no caps
+
     if info is None:
         return MDSAuthCaps()
     try:
@@ -49,6 +51,7 @@ def accept(con: Connection, rank: Rank | None, log: logging.Logger) -> Session:
     no session map until the client asks to open it. Connections are taken without a rank too: a
     client with `allow *` may send commands.
     """
+    from mdsdaemon.cephx.caps import MDSAuthCaps
     from mdsdaemon.rank.session import Session  # not before: a third of all types comes with it
 
     name = PeerName(con.peer_type, con.peer_global_id)

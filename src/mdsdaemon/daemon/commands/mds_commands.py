@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from mdsdaemon.daemon.cpu_profiler import CpuProfiler
-from mdsdaemon.daemon.heap import HeapProfiler
 from mdsdaemon.log import beside_log
 from mdsdaemon.messages.cmdparse import CmdMap, get_str
 from mdsdaemon.messages.formatter import Reply
 
 if TYPE_CHECKING:
+    from mdsdaemon.daemon.cpu_profiler import CpuProfiler
+    from mdsdaemon.daemon.heap import HeapProfiler
     from mdsdaemon.daemon.mds_daemon import MDSDaemon
 
 LEAVE_DELAY = 1.0
@@ -61,6 +61,8 @@ class MDSCommands:
 
     def _heap(self, cmdmap: CmdMap) -> Reply:
         if self._heap_profiler is None:
+            from mdsdaemon.daemon.heap import HeapProfiler
+
             name = self._mds.config.name
             self._heap_profiler = HeapProfiler(name, beside_log(self._mds.config, ""))
         heapcmd = get_str(cmdmap, "heapcmd") or ""
@@ -68,6 +70,8 @@ class MDSCommands:
 
     def _cpu_profiler(self, cmdmap: CmdMap) -> Reply:
         if self._cpu_sampler is None:
+            from mdsdaemon.daemon.cpu_profiler import CpuProfiler
+
             path = beside_log(self._mds.config, ".cpu")
             self._cpu_sampler = CpuProfiler(path, self._mds.host.wall)
         return _said(*self._cpu_sampler.command(get_str(cmdmap, "arg") or ""))

@@ -9,6 +9,7 @@ Format: ceph/ceph, src/mds/MDSDaemon.cc, src/common/ceph_context.cc, src/common/
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 from mdsdaemon import records
 from mdsdaemon.messages.cmdparse import Signature, parse_signature
@@ -37,15 +38,18 @@ class CommandTable:
     Tables are shared by all daemons of a process.
     """
 
-    __slots__ = ("_by_prefix", "name")
-
     def __init__(self, name: str, commands: Iterable[Command]) -> None:
         self.name = name
+        self._commands = tuple(commands)
+
+    @cached_property
+    def _by_prefix(self) -> dict[str, tuple[Command, ...]]:
+        """Not before somebody asks: that is when descriptions are parsed."""
         by_prefix: dict[str, list[Command]] = {}
-        for command in commands:
+        for command in self._commands:
             # Ceph puts a second command of one prefix before the first.
             by_prefix.setdefault(command.prefix, []).insert(0, command)
-        self._by_prefix = {prefix: tuple(group) for prefix, group in by_prefix.items()}
+        return {prefix: tuple(group) for prefix, group in by_prefix.items()}
 
     def find(self, prefix: str) -> tuple[Command, ...]:
         return self._by_prefix.get(prefix, ())

@@ -8,14 +8,17 @@ from __future__ import annotations
 import errno
 import logging
 from collections import deque
+from typing import TYPE_CHECKING
 
 import trio
 
-from mdsdaemon.cephx.caps import MDSAuthCaps
 from mdsdaemon.daemon.commands.executor import CommandExecutor
 from mdsdaemon.messages.cmdparse import CommandError, cmdmap_from_json
 from mdsdaemon.messages.formatter import Result
 from mdsdaemon.messages.mds import MCommand, MCommandReply
+
+if TYPE_CHECKING:
+    from mdsdaemon.cephx.caps import MDSAuthCaps
 
 MAX_QUEUED = 256
 MAX_RUNNING = 16

@@ -185,6 +185,9 @@ class Records:
     def record(self, kind: str, /, **fields: object) -> None:
         self.entries.append((kind, fields))
 
+    def message(self, kind: str, con: int, name: str, tid: int) -> None:
+        self.entries.append((kind, {"con": con, "msg": f"{name} {tid}"}))
+
     def count(self, kind: str) -> int:
         return sum(entry[0] == kind for entry in self.entries)
 

@@ -63,7 +63,7 @@ async def test_counters() -> None:
         two.open()
         await trio.sleep(10)
         for _ in range(8):
-            kit.rank.sessionmap.hit_session(one.session)
+            kit.rank.sessionmap.hit_session(one.session, trio.current_time())
         kit.rank.sessions.closing.kill(two.session)
         kit.rank.end_of_dispatch()
         kit.rank.sessions.upkeep.count()

@@ -54,6 +54,17 @@ def test_the_file_is_a_self_described_cbor_sequence() -> None:
     assert ring.dump()[:3] == bytes.fromhex("d9d9f7")
 
 
+def test_messages_become_fields_when_they_are_read() -> None:
+    ring = recorder()
+    ring.message("message.in", 3, "MClientRequest", 17)
+    ring.message("message.out", 3, "MClientSession", 0)
+    events = parse_record(ring.dump()).events
+    assert [(event.kind, event.fields) for event in events] == [
+        ("message.in", {"con": 3, "msg": "MClientRequest tid 17"}),
+        ("message.out", {"con": 3, "msg": "MClientSession"}),
+    ]
+
+
 def test_the_oldest_go_first() -> None:
     ring = recorder(3)
     for number in range(10):

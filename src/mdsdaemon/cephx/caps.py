@@ -13,7 +13,7 @@ from enum import IntFlag
 from mdsdaemon.cephx import caps_grammar
 from mdsdaemon.cephx.auth import AuthCapsInfo
 from mdsdaemon.cephx.caps_grammar import CapsError
-from mdsdaemon.records import frozen
+from mdsdaemon.records import field, frozen
 from mdsdaemon.types.entity import EntityAddr
 
 __all__ = [
@@ -161,9 +161,23 @@ class MDSCapGrant:
 
 @frozen
 class MDSAuthCaps:
-    """The grants of a capability string; without any, nothing is allowed."""
+    """The grants of a capability string; without any, nothing is allowed.
+
+    `unlimited`: a grant has no condition and every right, so that no path has to be looked at.
+    """
 
     grants: tuple[MDSCapGrant, ...] = ()
+    unlimited: bool = field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        unlimited = any(
+            grant.spec & MDSCapSpec.ALL
+            and grant.match.is_match_all()
+            and not grant.match.root_squash
+            and not grant.network
+            for grant in self.grants
+        )
+        object.__setattr__(self, "unlimited", unlimited)
 
     @classmethod
     def parse(cls, text: str) -> MDSAuthCaps:

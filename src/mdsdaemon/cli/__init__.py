@@ -78,6 +78,14 @@ def _main(args: list[str], environ: Mapping[str, str]) -> int:
 
         _print(f"{PROGRAM} {__version__} (speaks {SPEAKS})\n")
         return ExitStatus.OK
+    from mdsdaemon import late_modules
+
+    with late_modules.deferred():
+        return _start(args, environ)
+
+
+def _start(args: list[str], environ: Mapping[str, str]) -> int:
+    """Be a daemon, or a cluster."""
     from mdsdaemon.cli.cluster_args import wants_cluster
 
     if wants_cluster(args, environ):
@@ -181,21 +189,15 @@ def _run(config: Config, notes: list[str], *, json_lines: bool) -> int:
     """Set the process up, run the daemon, tidy up."""
     import time
 
-    from mdsdaemon.cli.process import PidFile, drop_privileges, make_run_dir
+    from mdsdaemon.cli.process import PidFile, drop_privileges, load_all, make_run_dir, open_to_all
     from mdsdaemon.config import Level
-
-    # before privileges are dropped: the new user need not be able to read the interpreter's files
     from mdsdaemon.daemon.runner import run_daemon
     from mdsdaemon.log import DaemonLogging, flight_record_path
     from mdsdaemon.recorder import FlightRecorder
     from mdsdaemon.version import __version__
 
-    if config.get_str("setuser"):
-        from mdsdaemon.daemon.default_rank import DEFAULT_RANK
-        from mdsdaemon.messages import catalogue
-
-        DEFAULT_RANK.load()
-        catalogue.load_all()
+    if config.get_str("setuser") and not open_to_all():
+        load_all()  # the new user cannot
     config.set_val("daemonize", False, Level.OVERRIDE)
     notes.append(drop_privileges(config, os.environ))
     notes.append(make_run_dir(config))

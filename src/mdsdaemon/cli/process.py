@@ -8,12 +8,22 @@ from __future__ import annotations
 import fcntl
 import grp
 import os
+import pkgutil
 import pwd
+import stat
 from collections.abc import MutableMapping
+from importlib import import_module
+from typing import Final
 
-from mdsdaemon import records
+import trio
+
+import mdsdaemon
+from mdsdaemon import late_modules, records
 from mdsdaemon.config import Config
 from mdsdaemon.errors import ExitStatus, FatalError, UsageError
+
+_NOT_A_DAEMON: Final = ("__main__", "cli", "cluster", "embedded", "pytest_plugin")
+"""What of the program runs in other programs, or has been loaded."""
 
 
 @records.frozen
@@ -116,6 +126,35 @@ def drop_privileges(config: Config, environ: MutableMapping[str, str]) -> str:
         ) from None
     environ["HOME"] = owner.home
     return f"set uid:gid to {owner.uid}:{owner.gid} ({owner.user or owner.uid})"
+
+
+def open_to_all() -> bool:
+    """Whether any user may read the modules of Python, Trio and this program.
+
+    As the permissions of one file of each tell, and of the folders that it is in.
+    """
+    return all(_may_read(module.__file__ or "") for module in (os, trio, mdsdaemon))
+
+
+def _may_read(path: str) -> bool:
+    if not os.stat(path).st_mode & stat.S_IROTH:
+        return False
+    folder, needed = os.path.dirname(os.path.abspath(path)), stat.S_IROTH | stat.S_IXOTH
+    while os.stat(folder).st_mode & needed == needed:
+        if folder == os.path.dirname(folder):
+            return True
+        folder, needed = os.path.dirname(folder), stat.S_IXOTH
+    return False
+
+
+def load_all() -> None:
+    """Load every module that a daemon may come to need."""
+    late_modules.load()
+    for found in pkgutil.iter_modules(mdsdaemon.__path__):
+        if found.name not in _NOT_A_DAEMON:
+            top = import_module(f"mdsdaemon.{found.name}")
+            for inner in pkgutil.walk_packages(getattr(top, "__path__", ()), f"{top.__name__}."):
+                import_module(inner.name)
 
 
 def make_run_dir(config: Config, owner: Owner | None = None) -> str:

@@ -86,6 +86,8 @@ class Beacon(Dispatcher):
     def is_laggy(self) -> bool:
         """Whether the monitors have not answered for longer than mds_beacon_grace."""
         now = trio.current_time()
+        if now <= self.state.fresh_until:
+            return False
         before = self.state.laggy
         laggy = self.state.is_laggy(now)
         if laggy and not before:

@@ -6,6 +6,7 @@ Behaviour: ceph/ceph, src/mds/Beacon.cc (Pacific); from Tentacle: the compat set
 wait without any acknowledgement is noticed.
 """
 
+import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
@@ -51,6 +52,8 @@ class BeaconState:
     seq_stamp: dict[int, float] = field(factory=dict)
     last_send: float | None = None
     last_acked_stamp: float | None = None
+    fresh_until: float = -math.inf
+    """Until then the last answer is newer than any lag; what `is_laggy` need not be asked."""
     laggy: bool = False
     last_laggy: float | None = None
     health: list[MDSHealthMetric] = field(factory=list)
@@ -113,6 +116,7 @@ class BeaconState:
         if sent is None:
             return None
         self.last_acked_stamp = sent
+        self.fresh_until = sent + min(self.interval, self.grace())
         rtt = now - sent
         no_longer_laggy = self.laggy and rtt < self.grace()
         if no_longer_laggy:

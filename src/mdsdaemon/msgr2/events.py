@@ -79,13 +79,6 @@ MessageReceived = MessageFrame
 
 
 @define
-class Acked:
-    """The peer has our messages up to `seq` (lossless sessions, explicit ACK frames only)."""
-
-    seq: int
-
-
-@define
 class KeepaliveReceived:
     """The peer's own time in nanoseconds; the answer is already in `data_to_send`."""
 
@@ -115,7 +108,6 @@ Event = (
     | RemoteReset
     | Ready
     | MessageFrame
-    | Acked
     | KeepaliveReceived
     | KeepaliveAcked
     | Waited

@@ -140,12 +140,10 @@ class FrameReader:
             ProtocolError: the bytes are not a frame, or not one that may come now.
         """
         while self._tag or self._read_preamble():
-            rest = self._rest
-            pos = self._pos
-            if len(self._buffer) - pos < rest:
+            rest, pos, buffer = self._rest, self._pos, self._buffer
+            if len(buffer) - pos < rest:
                 return None
             tag = self._tag
-            buffer = self._buffer
             if isinstance(buffer, bytes):
                 segments = self._segments(buffer, pos)
             else:
@@ -168,17 +166,23 @@ class FrameReader:
 
     def _read_preamble(self) -> bool:
         """Take the next preamble apart; False if it is not there yet."""
-        pos = self._pos
+        pos, buffer = self._pos, self._buffer
+        left = len(buffer) - pos
+        if not left:
+            return False
         opener = self._open
         size = PREAMBLE_LEN if opener is None else SECURE_PREAMBLE_LEN
-        if len(self._buffer) - pos < size:
+        if left < size:
             return False
-        head: bytes | bytearray = self._buffer[pos : pos + size]
-        if opener is not None:
-            head = opener.open(head)
+        if opener is None:
+            tag, count, l0, l1, l2, l3, crc = _PREAMBLE.unpack_from(buffer, pos)
+            checked = buffer[pos : pos + _CRC_AT]
+        else:
+            head = opener.open(buffer[pos : pos + size])
             self._inline = head[PREAMBLE_LEN:]
-        tag, count, l0, l1, l2, l3, crc = _PREAMBLE.unpack_from(head)
-        if crc32c(head[:_CRC_AT], _ONES) ^ _ONES != crc:
+            tag, count, l0, l1, l2, l3, crc = _PREAMBLE.unpack_from(head)
+            checked = head[:_CRC_AT]
+        if crc32c(checked, _ONES) ^ _ONES != crc:
             raise ProtocolError("a frame's preamble has a wrong crc")
         if not 1 <= count <= MAX_NUM_SEGMENTS:
             raise ProtocolError(f"a frame has {count} segments")

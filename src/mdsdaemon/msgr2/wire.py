@@ -24,7 +24,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from mdsdaemon.msgr2.errors import ProtocolError
-from mdsdaemon.msgr2.events import Acked, KeepaliveAcked, KeepaliveReceived
+from mdsdaemon.msgr2.events import KeepaliveAcked, KeepaliveReceived
 from mdsdaemon.msgr2.frames import FrameLimits
 from mdsdaemon.msgr2.handshake_client import ClientHandshake
 from mdsdaemon.msgr2.handshake_server import ServerHandshake
@@ -165,33 +165,32 @@ class Wire:
                     return events.popleft()
                 if not self.is_ready:
                     return None
-            return self._next_when_ready()
+            session = handshake.session
+            assert session is not None
+            while (frame := self._reader.next()) is not None:
+                tag, segments = frame
+                if tag == _MESSAGE:
+                    message = _message(segments)
+                    session.acked(message.ack_seq)
+                    if session.received(message.seq):
+                        return message
+                elif tag == _ACK:
+                    (seq,) = _fixed(_SEQ, tag, segments[0])
+                    session.acked(seq)
+                else:
+                    return self._keepalive(tag, segments[0])
         except BaseException:
             self._silence()
             raise
-
-    def _next_when_ready(self) -> Event | None:
-        session = self._handshake.session
-        assert session is not None
-        while (frame := self._reader.next()) is not None:
-            tag, segments = frame
-            if tag == _MESSAGE:
-                message = _message(segments)
-                session.acked(message.ack_seq)
-                if session.received(message.seq):
-                    return message
-            elif tag == _ACK:
-                (seq,) = _fixed(_SEQ, tag, segments[0])
-                if session.acked(seq):
-                    return Acked(seq)
-            else:
-                stamp = segments[0][: _UTIME.size]
-                seconds, nanoseconds = _fixed(_UTIME, tag, stamp)
-                if tag == _KEEPALIVE2:
-                    self._keepalive_answer = stamp
-                    return KeepaliveReceived(seconds * _NSEC + nanoseconds)
-                return KeepaliveAcked(seconds * _NSEC + nanoseconds)
         return None
+
+    def _keepalive(self, tag: int, payload: bytes) -> Event:
+        stamp = payload[: _UTIME.size]
+        seconds, nanoseconds = _fixed(_UTIME, tag, stamp)
+        if tag == _KEEPALIVE2:
+            self._keepalive_answer = stamp
+            return KeepaliveReceived(seconds * _NSEC + nanoseconds)
+        return KeepaliveAcked(seconds * _NSEC + nanoseconds)
 
     def apply(self, decision: Decision) -> None:
         """Carry out what `Registry.decide` answered to NeedDecision.

@@ -30,6 +30,7 @@ HANDSHAKE_RECEIVE_SIZE: Final = 16 * 1024
 MAX_RECEIVE_SIZE: Final = 1 << 20
 SEND_SIZE: Final = 1 << 18
 """Frames are batched up to this many bytes for one send."""
+_HANDLED: Final = (RemoteReset, KeepaliveAcked, KeepaliveReceived)
 _BATCH: Final = 64
 """Events handled before other tasks get their turn."""
 
@@ -200,7 +201,7 @@ class Link:
                             deliver(event, self._last_active)
                         finally:
                             budget.give(size, retained=self.retained)
-                    elif isinstance(event, RemoteReset | KeepaliveAcked | KeepaliveReceived):
+                    elif isinstance(event, _HANDLED):
                         handle(event)
                     if wire.closed:
                         return

@@ -305,13 +305,13 @@ class Messenger:
         """A message was queued."""
         self.tally.send_messages += 1
         if self._recorder is not None:
-            self._recorder.record("message.out", con=con.serial, msg=payload_summary(msg))
+            self._recorder.message("message.out", con.serial, type(msg).__name__, msg.tid)
 
     def deliver(self, con: Connection, msg: Message) -> None:
         """Offer a message to the dispatchers in turn."""
         self.tally.recv_messages += 1
         if self._recorder is not None:
-            self._recorder.record("message.in", con=con.serial, msg=payload_summary(msg))
+            self._recorder.message("message.in", con.serial, type(msg).__name__, msg.tid)
         for dispatcher in self._dispatchers:
             if dispatcher.ms_dispatch(msg):
                 return

@@ -10,6 +10,9 @@ from mdsdaemon.records import frozen
 class SupportsRecord(Protocol):
     """What the messenger wants of the flight recorder."""
 
+    def message(self, kind: str, con: int, name: str, tid: int) -> None:
+        """Note a message of connection `con`: its type's name and transaction."""
+
     def record(self, kind: str, /, **fields: object) -> None:
         """Note an event; `fields` are plain values."""
 

@@ -52,6 +52,7 @@ class CapIssuer(CapState, ABC):
     def __init__(self, rank: RankCore) -> None:
         super().__init__(rank)
         self._kicks: dict[Capability, None] = {}
+        self._orphaned: dict[Capability, None] = {}
         self._given_up: set[Session] = set()
 
     # -- having and losing them ---------------------------------------------------------------
@@ -231,9 +232,9 @@ class CapIssuer(CapState, ABC):
                 # it believes that it has nothing but the pin: what it lost comes back first
                 cap.issue(pending)
                 self._send_caps(cap, CapOp.GRANT, pending, wanted)
-            if inode.inode.nlink == 0:
-                wanted |= CAP_LINK_SHARED  # so that it learns that the file is gone
             if not over and not wanted & allowed & ~pending and cap.valid:
+                if inode.inode.nlink == 0 and CAP_LINK_SHARED & allowed & ~pending:
+                    self._tell_of_end_later(cap)
                 continue
             liked = LIKED_OF_DIRS if inode.is_dir else LIKED_OF_FILES
             give = (wanted | liked) & allowed
@@ -245,6 +246,25 @@ class CapIssuer(CapState, ABC):
             else:
                 self._send_caps(cap, CapOp.GRANT, cap.pending, wanted)
         return told
+
+    def _tell_of_end_later(self, cap: Capability) -> None:
+        """With the link's capability comes that there is no link left: then it gives up the inode.
+
+        Nothing but the data's end waits for that.
+        """
+        if cap not in self._orphaned:
+            self._orphaned[cap] = None
+            self.rank.leisure.push(lambda: self._tell_of_end(cap))
+
+    def _tell_of_end(self, cap: Capability) -> None:
+        del self._orphaned[cap]
+        inode = cap.inode
+        if not inode.caps or inode.caps.get(cap.client) is not cap or inode.inode.nlink:
+            return
+        more = CAP_LINK_SHARED & self.allowed(inode, cap) & ~cap.pending
+        if more and cap.valid and not (cap.stale or cap.new or cap.suppress):
+            cap.issue(cap.pending | more)
+            self._send_caps(cap, CapOp.GRANT, cap.pending, cap.wanted | more)
 
     def _note_revoking(self, cap: Capability) -> None:
         self.revoking.pop(cap, None)

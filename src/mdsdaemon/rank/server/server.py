@@ -358,13 +358,14 @@ class Server:
     def _note_latency(self, req: MDRequest) -> None:
         if req.is_replay:
             return
-        latency = trio.current_time() - req.started
+        now = trio.current_time()
+        latency = now - req.started
         self._replies.inc()
         self._reply_latency.tinc(latency)
         counter = self._latency.get(req.msg.op)
         if counter is not None:
             counter.tinc(latency)
-        self.rank.sessionmap.hit_session(req.session)
+        self.rank.sessionmap.hit_session(req.session, now)
 
     def _finish(self, req: MDRequest) -> None:
         if req.locks is not None:

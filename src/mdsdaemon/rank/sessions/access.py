@@ -9,7 +9,6 @@ import errno
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mdsdaemon.cephx.caps import MDSAuthCaps, MDSCapSpec
 from mdsdaemon.rank.errors import FsError
 from mdsdaemon.types.features import FS_FILE_LAYOUT_V2, has
 
@@ -38,7 +37,7 @@ def check_access(
     ):
         raise FsError(errno.EIO, "the client cannot understand the directory's layout")
     caps = session.auth_caps
-    if _unlimited(caps):
+    if caps.unlimited:
         return
     path = access_path(session, inode)
     if not caps.is_capable(
@@ -63,17 +62,3 @@ def access_path(session: Session, inode: CInode) -> str:
         return inode.inode.stray_prior_path[1:]
     assert session.rank is not None
     return session.rank.cache.path_of(inode)[1:]
-
-
-def _unlimited(caps: MDSAuthCaps) -> bool:
-    """Whether no path has to be made: a grant has no condition and every right."""
-    for grant in caps.grants:
-        match = grant.match
-        if (
-            grant.spec & MDSCapSpec.ALL
-            and match.is_match_all()
-            and not match.root_squash
-            and not grant.network
-        ):
-            return True
-    return False

@@ -228,10 +228,10 @@ class SessionTable(ABC):
 
     # -- load --------------------------------------------------------------------------------
 
-    def hit_session(self, session: Session) -> None:
-        """The client has made a request."""
-        self.total_load.hit()
-        session.loads.load_avg.hit()
+    def hit_session(self, session: Session, now: float) -> None:
+        """The client has made a request, which was answered at `now` of Trio's clock."""
+        self.total_load.hit(1.0, now)
+        session.loads.load_avg.hit(1.0, now)
 
     def dump(self) -> list[dict[str, Any]]:
         """As cephfs-table-tool shows it."""

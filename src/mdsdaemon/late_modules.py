@@ -1,10 +1,10 @@
 """Modules that are loaded when something in them is first used, not when they are imported.
 
 Trio and attrs import modules for what a daemon on its way to a standby does not do: TLS, temporary
-files, names of hosts that are not ASCII. They are a sixth of what it loads until then. While
-`deferred` is in force, importing one of `NAMES` gives an empty module that fills itself the first
-time that somebody asks it for something; `load` fills those that are still empty, so that a daemon
-that serves does not come upon files that are gone or no longer to be read.
+files, the source text of tracebacks. They are a twelfth of what it loads until then. While
+`deferred` is in force, importing one of `NAMES` gives an empty module, which fills itself the first
+time that somebody asks it for something. `load` fills those that are still empty: a daemon that
+serves must not come upon a file that is gone, or no longer to be read.
 
 For programs only: a host that embeds a daemon imports as it likes.
 """
@@ -22,12 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from importlib.abc import Loader
 
-NAMES: Final = frozenset(
-    (
-        "cbor2", "hmac", "idna", "ipaddress", "locale", "ntpath", "shutil", "ssl", "tempfile",
-        "tokenize",
-    )
-)  # fmt: skip
+NAMES: Final = frozenset(("ipaddress", "locale", "ntpath", "shutil", "ssl", "tempfile", "tokenize"))
+"""Modules, not packages: importing a part of one would find the whole still empty."""
 
 _lock = RLock()
 _empty: dict[str, ModuleType] = {}

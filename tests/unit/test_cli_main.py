@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdsdaemon import cli
+from mdsdaemon.cli import process
 from mdsdaemon.cli.cluster_args import parse
 from mdsdaemon.cli.process import PidFile, drop_privileges, wanted_owner
 from mdsdaemon.config import Config
@@ -317,6 +319,34 @@ def test_setuser_match_path(tmp_path: Path) -> None:
     settings["setuser_match_path"] = "/nonexistent"
     with pytest.raises(FatalError, match="unable to stat setuser_match_path /nonexistent"):
         drop_privileges(Config("mds.a", settings), {})
+
+
+@pytest.mark.parametrize("shut", ["", "packages/late.py", "packages", "."])
+def test_who_may_read_the_modules(shut: str) -> None:
+    """Otherwise everything is loaded before the process becomes another user's."""
+    with tempfile.TemporaryDirectory() as there:  # pytest's own folder is root's alone
+        folder = Path(there)
+        folder.chmod(0o755)
+        (folder / "packages").mkdir(mode=0o755)
+        module = folder / "packages" / "late.py"
+        module.touch(0o644)
+        if shut:
+            (folder / shut).chmod(0o700)
+        assert process._may_read(str(module)) is not bool(shut)
+
+
+def test_all_that_a_daemon_may_come_to_need() -> None:
+    script = (
+        "import sys; from mdsdaemon.cli.process import load_all\n"
+        "load_all(); before = set(sys.modules)\n"
+        "import cbor2, ssl, mdsdaemon.rank.mds_rank, mdsdaemon.daemon.heap\n"
+        "print(set(sys.modules) - before, {'pytest', 'mdsdaemon.cluster'} & before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+    assert done.stdout == "set() set()\n"
 
 
 # -- any arguments --------------------------------------------------------------------------------

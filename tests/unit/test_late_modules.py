@@ -33,11 +33,11 @@ START = (
 def test_trio_is_loaded_without_them() -> None:
     script = START + (
         "print(sorted(n for n, m in sys.modules.items() if type(m) is late._LateModule))\n"
-        "print(sorted({'_ssl', '_hashlib', 'lzma', 'bz2', 'idna.core'} & set(sys.modules)))"
+        "print(sorted({'_ssl', 'lzma', 'bz2'} & set(sys.modules)))"
     )
     late, loaded = run(script)
     assert set(eval(late)) <= late_modules.NAMES
-    assert {"ssl", "hmac", "idna", "shutil", "tempfile"} <= set(eval(late))
+    assert {"ssl", "shutil", "tempfile"} <= set(eval(late))
     assert loaded == "[]"
 
 
@@ -47,16 +47,12 @@ def test_trio_is_loaded_without_them() -> None:
         "import ssl; ssl.create_default_context()",
         "import ssl; assert 'create_default_context' in dir(ssl)",
         "from ssl import *; create_default_context()",
-        "import ssl; trio.SSLStream(trio.testing.memory_stream_pair()[0], ssl.SSLContext(2))",
-        "import hmac; assert len(hmac.digest(b'k', b'm', 'sha256')) == 32",
-        "import hmac, trio._dtls; assert trio._dtls._make_cookie",
-        "import idna; assert idna.encode('bücher') == b'xn--bcher-kva'",
-        "import idna.core; assert idna.core.encode is idna.encode",
+        "import ssl; trio.SSLListener(None, ssl.create_default_context())",
         "trio.run(trio.socket.getaddrinfo, '127.0.0.1', 80)",
         "import tempfile, shutil; d = tempfile.mkdtemp(); shutil.rmtree(d)",
         "import subprocess; assert subprocess.run(['echo', 'x'], capture_output=True, text=True)",
         "trio.run(trio.run_process, ['true'])",
-        "import traceback\ntry: trio.run(1)\nexcept TypeError: assert 'run' in traceback.format_exc()",
+        "import traceback\ntry: trio.run(1)\nexcept TypeError: traceback.format_exc().index('_fn')",
         "import ipaddress; assert ipaddress.ip_address('::1').is_loopback",
         "import locale; locale.setlocale(locale.LC_ALL, 'C')",
         "import tokenize, inspect; assert 'def run' in inspect.getsource(trio.run)",
@@ -73,7 +69,7 @@ def test_loaded_in_the_end() -> None:
     script = START + (
         "import ssl; late.load(); print(type(ssl).__name__, 'SSLContext' in vars(ssl))\n"
         "print(late._empty, [f for f in sys.meta_path if f is late._LateFinder])\n"
-        "sys.modules.pop('cbor2', None); import cbor2; print(type(cbor2).__name__)"
+        "import importlib; sys.modules.pop('locale'); import locale; print(type(locale).__name__)"
     )
     assert run(script) == ["module True", "{} []", "module"]
 
@@ -103,7 +99,8 @@ def test_one_that_cannot_be_loaded_is_tried_again(tmp_path: Path) -> None:
 
 def test_a_module_that_looks_at_itself_while_it_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "ntpath.py").write_text(
-        "import sys\nme = sys.modules[__name__]\nfirst = me.__name__, hasattr(me, 'later')\nlater = 1"
+        "import sys\nme = sys.modules[__name__]\n"
+        "first = me.__name__, hasattr(me, 'later')\nlater = 1"
     )
     script = START + "import ntpath; print(ntpath.first, ntpath.later)"
     assert run(script, path=str(tmp_path)) == ["('ntpath', False) 1"]

@@ -17,7 +17,6 @@ from typing import Final
 
 import trio
 
-import mdsdaemon
 from mdsdaemon import late_modules, records
 from mdsdaemon.config import Config
 from mdsdaemon.errors import ExitStatus, FatalError, UsageError
@@ -133,7 +132,7 @@ def open_to_all() -> bool:
 
     As the permissions of one file of each tell, and of the folders that it is in.
     """
-    return all(_may_read(module.__file__ or "") for module in (os, trio, mdsdaemon))
+    return all(_may_read(module.__file__ or "") for module in (os, trio, records))
 
 
 def _may_read(path: str) -> bool:
@@ -150,7 +149,8 @@ def _may_read(path: str) -> bool:
 def load_all() -> None:
     """Load every module that a daemon may come to need."""
     late_modules.load()
-    for found in pkgutil.iter_modules(mdsdaemon.__path__):
+    import_module("cbor2")
+    for found in pkgutil.iter_modules([os.path.dirname(records.__file__)]):
         if found.name not in _NOT_A_DAEMON:
             top = import_module(f"mdsdaemon.{found.name}")
             for inner in pkgutil.walk_packages(getattr(top, "__path__", ()), f"{top.__name__}."):

@@ -13,8 +13,6 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-import cbor2
-
 from mdsdaemon import records
 
 
@@ -79,7 +77,9 @@ def dump(section: str, data: Any, fmt: str) -> bytes:
     if fmt == "json":
         return _text(json.dumps(data, separators=(",", ":"), ensure_ascii=False))
     if fmt == "cbor":
-        return cbor2.dumps(data)
+        from cbor2 import dumps
+
+        return dumps(data)
     if fmt in ("xml", "xml-pretty"):
         parts: list[str] = []
         _xml(section, data, parts, 0 if fmt == "xml-pretty" else None)

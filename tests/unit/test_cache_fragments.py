@@ -61,7 +61,7 @@ def replayed(kit: Kit, events: int | None = None) -> Tree:
     for _, event in kit.mdlog.events[:events]:
         if isinstance(event, EFragment):
             made.rank.store.replay_fragment(event, segment)
-        BlobReplay(made.rank, event.metablob, segment).run()
+        BlobReplay(made.rank).run(event.metablob, segment)
     return Tree(made)
 
 

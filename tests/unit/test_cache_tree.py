@@ -26,7 +26,7 @@ def replayed(kit: Kit) -> Tree:
     made.trio(made.rank.store.load_base)
     segment = made.mdlog.segment
     for _, event in kit.mdlog.events:
-        BlobReplay(made.rank, event.metablob, segment).run()
+        BlobReplay(made.rank).run(event.metablob, segment)
     return Tree(made)
 
 

@@ -30,14 +30,17 @@ from mdsdaemon.encoding import (
     Set,
     Tuple,
     Union,
+    Unread,
     WireCodec,
     as_codec,
+    encode,
 )
 from mdsdaemon.encoding import primitives as p
 from mdsdaemon.encoding.codec import struct_of
 from mdsdaemon.maps import crush_map, mds_map
 from mdsdaemon.messages import mgr, osd
 from mdsdaemon.types import client_metrics, entity, layout, osd_op, perf_metrics, pool, snap
+from mdsdaemon.types.features import FEATURES_PACIFIC
 
 PACKAGES = ("types", "maps", "cephx", "messages")
 
@@ -138,6 +141,8 @@ class Maker:
             return tuple(self.value(part) for part in codec.parts)
         if isinstance(codec, Framed | Seldom):
             return self.value(codec.item)
+        if isinstance(codec, Unread):
+            return encode(codec.codec, self.value(codec.codec), FEATURES_PACIFIC)
         if isinstance(codec, Union):
             return self.value(as_codec(self.rng.choice(list(codec.cases.values()))))
         return self._scalar(codec)

@@ -57,6 +57,7 @@ from mdsdaemon.encoding.primitives import (
 )
 from mdsdaemon.encoding.schema import REGISTRY, field, wire, wire_codec
 from mdsdaemon.encoding.struct_codec import WireCodec
+from mdsdaemon.encoding.unread import Unread
 
 __all__ = [
     "ALL_FEATURES",
@@ -94,6 +95,7 @@ __all__ = [
     "Time",
     "Tuple",
     "Union",
+    "Unread",
     "Uuid",
     "WireCodec",
     "as_codec",

@@ -293,8 +293,9 @@ def usual_decode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
     loads: list[tuple[str, str]] = []
     for codec, target in run:
         parts = [g.temp() for _ in range(slots_of(codec.usual or ""))]
+        before = len(checks)
         expr = codec.load_usual(g, parts, checks)
-        if [expr] == parts:
+        if [expr] == parts and len(checks) == before:
             names.append(target)
         else:
             names += parts

@@ -77,6 +77,7 @@ def wire(
     order: bool = False,
     hash: bool = False,  # noqa: A002
     frozen: bool = False,
+    shared: bool = False,
 ) -> Callable[[type[C]], type[C]]:
     """Make a class a wire type: a record with a generated codec.
 
@@ -94,6 +95,8 @@ def wire(
         newest: the newest version that is read, where it is newer than what is written.
         ceph: the C++ type's name, under which the class is found in ``REGISTRY``.
         order, hash, frozen: as in attrs; ordered types are written in order in sets and maps.
+        shared: values that are alike are read as one object; for frozen classes of a fixed size
+            that have few values.
     """
     table = versions or (((0, v, compat),) if v else ())
     kind: EnvelopeKind = envelope or ("start" if table else "bare")
@@ -114,6 +117,7 @@ def wire(
             sortable=order,
             by_value=by_value,
             newest=newest,
+            shared=shared,
         )
         if ceph:
             REGISTRY[ceph] = made

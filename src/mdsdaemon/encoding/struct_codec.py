@@ -24,6 +24,7 @@ from mdsdaemon.encoding.codec import (
 )
 from mdsdaemon.encoding.errors import DecodeError, short
 from mdsdaemon.encoding.fields import FieldSpec, Renamed, runs, written
+from mdsdaemon.encoding.shared import known_values
 
 C = TypeVar("C")
 
@@ -57,8 +58,10 @@ class WireCodec(Codec[C]):
         sortable: bool,
         by_value: ByValue | None = None,
         newest: int = 0,
+        shared: bool = False,
     ) -> None:
         self.cls = cls
+        self.shared = shared
         self.envelope = envelope
         self.versions = versions
         self.newest = max([newest, *(v for _, v, _ in versions)])
@@ -96,6 +99,14 @@ class WireCodec(Codec[C]):
     # -- fixed structs, merged into their owner's run ---------------------------------------
 
     def load(self, g: Gen, names: list[str]) -> str:
+        if not self.shared:
+            return self._load(g, names)
+        known = self.__dict__.get("_known")
+        if known is None:
+            known = self.__dict__["_known"] = known_values(self, self._load)
+        return f"{g.const(known, 'known')}[{', '.join(names)}]"
+
+    def _load(self, g: Gen, names: list[str]) -> str:
         args: dict[str, str] = {}
         for name, spec in self.specs.items():
             n = slots_of(spec.codec.fixed or "")

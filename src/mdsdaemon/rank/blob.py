@@ -89,8 +89,9 @@ class BlobBuilder:
         self.finish()
 
     def finish(self) -> None:
-        """Encode the dentries into their lumps."""
-        for lump, held in self._lumps.values():
+        """Encode headers and dentries into their lumps."""
+        for directory, (lump, held) in self._lumps.items():
+            lump.set_fnode(directory.fnode, FEATURES_PACIFIC)
             lump.set_dentries(held, FEATURES_PACIFIC)
 
     # -- parts -------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ class BlobBuilder:
         """The lump of a fragment, made if it is the first mention."""
         known = self._lumps.get(directory)
         if known is None:
-            known = self._lumps[directory] = (DirLump(fnode=directory.fnode), Dentries())
+            known = self._lumps[directory] = (DirLump(), Dentries())
             dirfrag = directory.dirfrag
             self.blob.lump_order.append(dirfrag)
             self.blob.lump_map[dirfrag] = known[0]

@@ -29,7 +29,7 @@ def type_name(entity_type: int) -> str:
     return TYPE_NAMES.get(entity_type, "unknown")
 
 
-@wire(ceph="entity_name_t", order=True, hash=True, frozen=True)
+@wire(ceph="entity_name_t", order=True, hash=True, frozen=True, shared=True)
 class PeerName:
     """entity_name_t: a type and a number, as in ``mds.0`` or ``client.4123``."""
 

@@ -11,7 +11,7 @@ _VALUE_BITS = 24
 _VALUE_MASK = (1 << _VALUE_BITS) - 1
 
 
-@wire(ceph="frag_t", frozen=True)
+@wire(ceph="frag_t", frozen=True, shared=True)
 class Frag:
     """frag_t: the hash values whose upper ``bits`` of 24 are those of ``value``; 0*0 is all."""
 
@@ -37,6 +37,11 @@ class Frag:
         """How many upper bits count."""
         return self.enc >> _VALUE_BITS
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether there is such a fragment: the bytes may have been anything."""
+        return self.bits <= _VALUE_BITS and not self.value & ~self.mask_of(self.bits)
+
     def contains(self, value: int) -> bool:
         """Whether the fragment holds a hash value."""
         return value & self.mask_of(self.bits) == self.value
@@ -48,6 +53,8 @@ class Frag:
         return (self.value, self.bits) < (other.value, other.bits)
 
     def __str__(self) -> str:
+        if not self.is_possible:
+            return f"{self.enc:#x}"
         if not self.bits:
             return "*"
         return format(self.value >> (_VALUE_BITS - self.bits), f"0{self.bits}b") + "*"
@@ -64,7 +71,7 @@ class FragTree:
     splits: dict[Frag, int] = field(Seldom(Map(Frag, S32)), factory=dict)
 
 
-@wire(ceph="dirfrag_t", frozen=True)
+@wire(ceph="dirfrag_t", frozen=True, shared=True)
 class DirFrag:
     """dirfrag_t: a fragment of a directory, ``ino.frag``."""
 

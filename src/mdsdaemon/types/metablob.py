@@ -4,6 +4,7 @@ Format: ceph/ceph, src/mds/events/EMetaBlob.h, src/mds/journal.cc (Pacific).
 """
 
 from mdsdaemon.encoding import (
+    ALL_FEATURES,
     S64,
     U8,
     U32,
@@ -16,6 +17,7 @@ from mdsdaemon.encoding import (
     Seldom,
     Str,
     Tuple,
+    Unread,
     field,
     reader,
     wire,
@@ -84,10 +86,12 @@ class Dentries:
     """The dentries of a DirLump."""
 
     dfull: list[FullBit] = field(List(FullBit), factory=list)
-    dremote: list[RemoteBit] = field(List(RemoteBit), factory=list)
-    dnull: list[NullBit] = field(List(NullBit), factory=list)
+    dremote: list[RemoteBit] = field(Seldom(List(RemoteBit)), factory=list)
+    dnull: list[NullBit] = field(Seldom(List(NullBit)), factory=list)
 
 
+_read_fnode = reader(FNode)
+_write_fnode = writer(FNode)
 _read_dentries = reader(Dentries)
 _write_dentries = writer(Dentries)
 
@@ -96,15 +100,29 @@ _write_dentries = writer(Dentries)
 class DirLump:
     """A directory fragment's header, and the dentries of it that change.
 
-    The dentries stay encoded in ``dnbl`` until ``dentries`` is asked for them.
+    Both stay encoded, in ``fnode_bl`` and ``dnbl``, until they are asked for: replay needs the last
+    ones only.
     """
 
-    fnode: FNode = field(FNode, factory=FNode)
+    fnode_bl: bytes = field(Unread(FNode), factory=lambda: _write_fnode(FNode(), ALL_FEATURES))
     state: int = field(U32, default=0)
     nfull: int = field(U32, default=0)
     nremote: int = field(U32, default=0)
     nnull: int = field(U32, default=0)
     dnbl: bytes = field(Blob, default=b"")
+
+    @property
+    def fnode(self) -> FNode:
+        """The header, read anew each time.
+
+        Raises:
+            DecodeError: ``fnode_bl`` does not hold it.
+        """
+        return _read_fnode(self.fnode_bl)
+
+    def set_fnode(self, fnode: FNode, features: int) -> None:
+        """Write the header into ``fnode_bl``."""
+        self.fnode_bl = _write_fnode(fnode, features)
 
     def dentries(self) -> Dentries:
         """The dentries that change.

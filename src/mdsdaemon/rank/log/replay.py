@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -19,7 +19,7 @@ from mdsdaemon.rank.log.replay_blob import ReplayError
 from mdsdaemon.rank.log.replay_events import EventReplay
 from mdsdaemon.rank.log.segment import LogSegment
 from mdsdaemon.rank.log.superseded import leave_out
-from mdsdaemon.types.journal import EResetJournal, ESegment, ESubtreeMap
+from mdsdaemon.types.journal import EResetJournal, ESegment, ESubtreeMap, EUpdate
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.dir import CDir
@@ -27,18 +27,28 @@ if TYPE_CHECKING:
 
 BEFORE_A_BREAK = 256
 """Events that are replayed before others get a turn."""
+_BEGINNINGS = (ESubtreeMap, EResetJournal, ESegment)
+"""Events that segments begin with."""
 
 
 class CorruptJournal(Exception):
     """An event does not decode or does not fit: the rank is damaged."""
 
 
-def _decoded(entry: Entry) -> LogEvent | DecodeError:
-    """The event of an entry, or why it is none: those before it are replayed in any case."""
+def _decoded(entry: Entry, thorough: bool) -> LogEvent | DecodeError:
+    """The event of an entry, or why it is none: those before it are replayed in any case.
+
+    Args:
+        thorough: headers of fragments are read too, so that an event with a bad one can be skipped.
+    """
     try:
-        return decode_event(entry.payload)
+        event = decode_event(entry.payload)
+        if thorough and isinstance(event, EUpdate):
+            for lump in event.metablob.lump_map.values():
+                _ = lump.fnode
     except DecodeError as exc:
         return exc
+    return event
 
 
 def _where(entry: Entry) -> str:
@@ -72,10 +82,11 @@ class Replay:
         reading = journal.read_batches(at_most=BEFORE_A_BREAK, skip_corrupt=skip)
         async with aclosing(reading) as batches:
             async for batch in batches:
-                events = [_decoded(entry) for entry in batch]
+                events = [_decoded(entry, skip) for entry in batch]
                 leave_out(events)
                 for entry, event in zip(batch, events, strict=True):
                     self._entry(entry, event, skip)
+                self._events.end_of_batch()
                 mdlog.counters.positions(mdlog)
                 await trio.lowlevel.checkpoint()
 
@@ -87,24 +98,16 @@ class Replay:
     def _entry(self, entry: Entry, event: LogEvent | DecodeError, skip: bool) -> None:
         mdlog = self.mdlog
         if isinstance(event, DecodeError):
-            text = f"corrupt journal event at {_where(entry)} / {mdlog.write_pos}"
-            mdlog.rank.services.clog.error(text)
-            mdlog.log.error("%s: %s", text, event)
-            if skip:
-                return
-            raise CorruptJournal(f"{text}: {event}") from event
-        if isinstance(event, ESubtreeMap | EResetJournal | ESegment):
-            seq = getattr(event, "event_seq", 0) or getattr(event, "seq", 0) or entry.start
-            mdlog.event_seq = seq
-            segment = LogSegment(seq, entry.start, entry.start)
-            segment.progress = mdlog.rank.queue.gate()
-            mdlog.segments[seq] = segment
-            mdlog.counters.segments(mdlog)
+            self._corrupt(entry, event, skip)
+            return
+        begins = isinstance(event, _BEGINNINGS)
+        if begins:
+            self._begin_segment(entry, event)
         else:
             mdlog.event_seq += 1
             if not mdlog.segments:
                 return  # what came before the oldest map that is left is stored already
-            segment = mdlog.segment
+        segment = mdlog.segment
         segment.num_events += 1
         segment.end = entry.end
         mdlog.num_events += 1
@@ -116,10 +119,27 @@ class Replay:
             text = f"failure replaying journal event at {_where(entry)}"
             mdlog.rank.services.clog.error(text)
             raise CorruptJournal(f"{text}: {exc}") from exc
-        if self.following and isinstance(event, ESubtreeMap):
+        if begins and self.following and isinstance(event, ESubtreeMap):
             # later events of the segment bring with them all that they need
             rank = mdlog.rank
             rank.store.trimmer.trim_batch(rank.config.get_int("mds_cache_memory_limit"))
+
+    def _begin_segment(self, entry: Entry, event: Any) -> None:
+        mdlog = self.mdlog
+        seq = getattr(event, "event_seq", 0) or getattr(event, "seq", 0) or entry.start
+        mdlog.event_seq = seq
+        segment = LogSegment(seq, entry.start, entry.start)
+        segment.progress = mdlog.rank.queue.gate()
+        mdlog.segments[seq] = segment
+        mdlog.counters.segments(mdlog)
+
+    def _corrupt(self, entry: Entry, error: DecodeError, skip: bool) -> None:
+        mdlog = self.mdlog
+        text = f"corrupt journal event at {_where(entry)} / {mdlog.write_pos}"
+        mdlog.rank.services.clog.error(text)
+        mdlog.log.error("%s: %s", text, error)
+        if not skip:
+            raise CorruptJournal(f"{text}: {error}") from error
 
     # -- following ---------------------------------------------------------------------------
 

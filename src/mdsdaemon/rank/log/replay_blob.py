@@ -23,7 +23,9 @@ from mdsdaemon.rank.cache.dentry import CDentry
 from mdsdaemon.rank.cache.dir import CDir
 from mdsdaemon.rank.cache.inode import CInode
 from mdsdaemon.types.frag import DirFrag
+from mdsdaemon.types.inode import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from mdsdaemon.types.metablob import DirLump, EMetaBlob, FullBit, NullBit, RemoteBit
+from mdsdaemon.types.osd import NOSNAP
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.core import RankCore
@@ -35,46 +37,45 @@ class ReplayError(Exception):
 
 
 class BlobReplay:
-    """One blob. `run` does all of it, at once.
+    """What replays blobs into a rank's cache; `run` does all of one, at once."""
 
-    Args:
-        touched: gets every fragment that the blob makes dirty.
-    """
-
-    def __init__(
-        self,
-        rank: RankCore,
-        blob: EMetaBlob,
-        segment: LogSegment,
-        touched: set[CDir] | None = None,
-    ) -> None:
+    def __init__(self, rank: RankCore) -> None:
         self.rank = rank
         self.cache = rank.cache
-        self.blob = blob
-        self.segment = segment
-        self._touched = touched
+        self.segment: LogSegment
+        self._touched: set[CDir] | None = None
         self._unlinked: dict[CInode, None] = {}
         self._linked: set[CInode] = set()
 
-    def run(self) -> None:
+    def run(self, blob: EMetaBlob, segment: LogSegment, touched: set[CDir] | None = None) -> None:
         """Replay the tree's part; numbers, sessions and requests are `replay_events`'.
+
+        Args:
+            touched: gets every fragment that the blob makes dirty.
 
         Raises:
             ReplayError: it does not fit.
             DecodeError: a lump does not decode.
         """
-        for root in self.blob.roots:
+        self.segment, self._touched = segment, touched
+        for root in blob.roots:
             self._root(root)
-        for dirfrag in self.blob.lump_order:
-            lump = self.blob.lump_map.get(dirfrag)
+        inodes = self.cache.inodes
+        for dirfrag in blob.lump_order:
+            lump = blob.lump_map.get(dirfrag)
             if lump is None:
                 raise ReplayError(f"{dirfrag} is in the order of fragments and has no entry")
-            directory = self._open(dirfrag)
-            self._lump(directory, lump)
-        for inode in self._unlinked:
-            if inode not in self._linked and inode.parent is None:
-                self._forget(inode)
-        for ino in self.blob.destroyed_inodes:
+            inode = inodes.get(dirfrag.ino)
+            directory = None if inode is None else inode.dirs.get(dirfrag.frag)
+            self._lump(self._open(dirfrag) if directory is None else directory, lump)
+        if self._unlinked:
+            for gone in self._unlinked:
+                if gone not in self._linked and gone.parent is None:
+                    self._forget(gone)
+            self._unlinked = {}
+        if self._linked:
+            self._linked = set()
+        for ino in blob.destroyed_inodes:
             destroyed = self.cache.get_inode(ino)
             if destroyed is not None:
                 self._forget(destroyed)
@@ -92,17 +93,18 @@ class BlobReplay:
 
     def _update(self, inode: CInode, bit: FullBit) -> None:
         """The inode becomes what the event says."""
-        inode.inode = bit.inode
+        stored = inode.inode = bit.inode
         inode.xattrs = bit.xattrs
         inode.old_inodes = bit.old_inodes or {}
         inode.oldest_snap = bit.oldest_snap
-        if inode.is_dir:
+        kind = stored.mode & S_IFMT
+        if kind == S_IFDIR:
             if inode.dirfragtree.splits != bit.dirfragtree.splits:
                 inode.dirfragtree = bit.dirfragtree
                 self.rank.store.force_dirfrags(inode)
             blob = bit.dir_snap
         else:
-            if inode.is_symlink:
+            if kind == S_IFLNK:
                 inode.symlink = bit.symlink
             blob = bit.snap
         if blob != inode.snaprealm_blob:
@@ -111,7 +113,7 @@ class BlobReplay:
         if inode.old_inodes:
             newest = max(inode.old_inodes)
             inode.first = max(inode.first, newest + 1)
-        if inode.is_file and (bit.inode.layout.pool_id < 0 or not bit.inode.layout.is_valid()):
+        if kind == S_IFREG and (stored.layout.pool_id < 0 or not stored.layout.is_valid()):
             raise ReplayError(f"inode {inode.ino:#x} has no valid layout")
 
     def _forget(self, inode: CInode) -> None:
@@ -134,18 +136,22 @@ class BlobReplay:
             raise ReplayError(f"the directory of {dirfrag} is neither stored nor in the journal")
         if not inode.is_dir:
             raise ReplayError(f"{dirfrag} belongs to {inode}, which is no directory")
+        if not dirfrag.frag.is_possible:
+            raise ReplayError(f"{dirfrag} cannot be a fragment")
         known = inode.dirs.get(dirfrag.frag)
         return known if known is not None else self.rank.store.force_dirfrag(inode, dirfrag.frag)
 
     def _lump(self, directory: CDir, lump: DirLump) -> None:
-        directory.fnode = lump.fnode
-        if lump.state & LUMP_DIRTY:
+        dirty = lump.state & LUMP_DIRTY
+        if dirty:
             directory.mark_dirty(self.segment)
             if self._touched is not None:
                 self._touched.add(directory)
-            fnode = lump.fnode
-            behind = fnode.rstat != fnode.accounted_rstat
-            if behind or fnode.fragstat != fnode.accounted_fragstat:
+        if lump.fnode_bl:  # else there is a newer one in the batch
+            fnode = directory.fnode = lump.fnode
+            if dirty and (
+                fnode.rstat != fnode.accounted_rstat or fnode.fragstat != fnode.accounted_fragstat
+            ):
                 self._note_nest(directory.inode)
         if lump.state & LUMP_NEW:
             directory.new = True
@@ -167,10 +173,15 @@ class BlobReplay:
     # -- dentries ----------------------------------------------------------------------------
 
     def _dentry(self, directory: CDir, bit: FullBit | RemoteBit | NullBit) -> CDentry:
-        dn = directory.lookup_exact(bit.dn, bit.dnlast)
+        name, last = bit.dn, bit.dnlast
+        if last == NOSNAP:
+            dn = directory.items.get(name)
+        else:
+            dn = directory.lookup_exact(name, last)
         if dn is None:
-            dn = self.cache.add_dentry(directory, bit.dn, bit.dnfirst, bit.dnlast)
-        dn.first = bit.dnfirst
+            dn = self.cache.add_dentry(directory, name, bit.dnfirst, last)
+        else:
+            dn.first = bit.dnfirst
         dn.version = bit.dnv
         return dn
 

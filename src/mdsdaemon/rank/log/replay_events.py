@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mdsdaemon.rank.cache.dir import CDir
     from mdsdaemon.rank.core import RankCore
     from mdsdaemon.rank.log.segment import LogSegment
+    from mdsdaemon.rank.session import Session
 
 TABLE_SNAP = 1
 """The only table that a rank serves to others (MDSTableServer), or asks for."""
@@ -42,7 +43,9 @@ class EventReplay:
 
     def __init__(self, rank: RankCore) -> None:
         self.rank = rank
+        self._blobs = BlobReplay(rank)
         self._touched: set[CDir] | None = None
+        self._answered: dict[Session, int] = {}
         self._by_class: dict[type[Any], Callable[[Any, LogSegment], None]] = {
             journal.ESubtreeMap: self._subtree_map,
             journal.ESubtreeMapTest: self._nothing,
@@ -78,16 +81,28 @@ class EventReplay:
             raise ReplayError(f"{type(event).__name__}: max_mds has to be 1")
         how(event, segment)
 
+    def end_of_batch(self) -> None:
+        """Do what is done once for all events so far.
+
+        With each request a client tells the oldest whose answer it has not; only the last counts.
+        """
+        for session, oldest in self._answered.items():
+            session.trim_completed_requests(oldest)
+        self._answered.clear()
+
     def _nothing(self, event: Any, segment: LogSegment) -> None:
         pass
 
     # -- the tree ----------------------------------------------------------------------------
 
     def _blob(self, blob: EMetaBlob, segment: LogSegment) -> None:
-        BlobReplay(self.rank, blob, segment, self._touched).run()
-        self._table_changes(blob, segment)
-        self._truncations(blob, segment)
-        self._requests(blob, segment)
+        self._blobs.run(blob, segment, self._touched)
+        if blob.inotablev or blob.sessionmapv:
+            self._table_changes(blob, segment)
+        if blob.truncate_start or blob.truncate_finish:
+            self._truncations(blob, segment)
+        if blob.client_reqs or blob.client_flushes:
+            self._requests(blob, segment)
         for table, tid in blob.table_tids:
             if table == TABLE_SNAP:
                 segment.pending_tids.setdefault(table, set()).add(tid)
@@ -105,7 +120,7 @@ class EventReplay:
                 "parts of the tree belong to other ranks: only max_mds 1 is supported"
             )
         if segment is next(iter(rank.mdlog.segments.values())):
-            BlobReplay(rank, event.metablob, segment, self._touched).run()
+            self._blobs.run(event.metablob, segment, self._touched)
 
     def _reset_journal(self, event: journal.EResetJournal, segment: LogSegment) -> None:
         self.rank.sessionmap.wipe()
@@ -209,7 +224,7 @@ class EventReplay:
             if session is not None:
                 session.add_completed_request(reqid.tid, created)
                 if oldest:
-                    session.trim_completed_requests(oldest)
+                    self._answered[session] = oldest
                 segment.sessions.add(reqid.name.num)
         for reqid, oldest in blob.client_flushes:
             session = sessionmap.get_session(reqid.name.num) if reqid.name.type == CLIENT else None

@@ -1,12 +1,13 @@
 """Which parts of a batch of events need not be replayed: others behind them say all of it anew.
 
-Every change below a directory has the directory's own inode in its event, for its times and sums,
-and that of each directory above. In a row of such dentries only the values of the inode differ, and
-the last one has them all: those between the first and the last are left out, before they are
-decoded. A busy directory's journal is replayed in three quarters of the time.
+Every change in a fragment has the fragment's header in its event, and every change below a
+directory the directory's own inode, for its times and sums, and that of each directory above. Of
+the headers the last one counts. In a row of dentries of one directory only the values of the inode
+differ, and the last one has them all: those between the first and the last are left out. Neither is
+decoded then. And what a client tells of a file is journaled twice by ceph-mds, in the same bytes.
 
 Nothing is moved, only left out. Whatever else becomes of the inode or its dentry would be another
-dentry of the same fragment, which ends the row; so does an event that is no plain update, the
+dentry of the same fragment, which ends the row; an event that is no plain update ends all, the
 beginning of a segment among them.
 
 Format: ceph/ceph, src/mds/events/EMetaBlob.h (dirlump, fullbit) (Pacific)
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
     from mdsdaemon.types.frag import DirFrag
     from mdsdaemon.types.metablob import DirLump, EMetaBlob
 
+_UPDATES = (EUpdate, EOpen)
 _U32 = struct.Struct("<I").unpack_from
+_ONE, _TWO = b"\1\0\0\0", b"\2\0\0\0"
+_COUNT, _COUNTS = 4, 12
+"""Bytes of the count of primary dentries, and of all three."""
 _NAME = 14
 """Where the dentry's name begins: behind a count, an envelope and the name's length."""
 _LIMITS, _VERSION, _HEAD, _INO = 16, 8, 6, 8
@@ -33,44 +38,64 @@ number."""
 
 
 def leave_out(events: Iterable[Any]) -> None:
-    """Take fragments out of the events' ``lump_order`` that later events of the batch supersede."""
-    rows: dict[DirFrag, tuple[Any, EMetaBlob, bool]] = {}
+    """Take out of the events what later events of the batch supersede.
+
+    Fragments go from ``lump_order``, headers become empty, of twins one is left.
+    """
+    rows: dict[DirFrag, tuple[DirLump, EMetaBlob, bool]] = {}
     for event in events:
-        if not isinstance(event, EUpdate | EOpen):
+        if not isinstance(event, _UPDATES):
             rows.clear()
             continue
         blob = event.metablob
+        lumps = blob.lump_map
         for dirfrag in tuple(blob.lump_order):
-            lump = blob.lump_map.get(dirfrag)
-            shape = None if lump is None else shape_of(lump)
-            if shape is None:
+            lump = lumps.get(dirfrag)
+            if lump is None:
                 rows.pop(dirfrag, None)
                 continue
-            before = rows.get(dirfrag)
-            goes_on = before is not None and before[0] == shape
-            if before is not None and goes_on and before[2]:
-                before[1].lump_order.remove(dirfrag)
-            rows[dirfrag] = shape, blob, goes_on
+            if lump.nfull == 2:
+                _drop_twin(lump)
+            goes_on = False
+            if dirfrag in rows:
+                before, where, going = rows[dirfrag]
+                before.fnode_bl = b""
+                goes_on = goes_on_with(before, lump)
+                if goes_on and going:
+                    where.lump_order.remove(dirfrag)
+            rows[dirfrag] = lump, blob, goes_on
 
 
-def shape_of(lump: DirLump) -> tuple[int, bytes, bytes, bytes] | None:
-    """What must be alike in a row: all but versions and values; None if it is not one dentry.
+def goes_on_with(before: DirLump, lump: DirLump) -> bool:
+    """Whether both are one dentry of one inode, and differ in nothing but versions and values.
 
     The bytes may be anything: what is wrong with them is found when they are decoded.
     """
-    if (lump.nfull, lump.nremote, lump.nnull) != (1, 0, 0):
-        return None
-    data = lump.dnbl
-    if len(data) < _NAME:
-        return None
-    limits = _NAME + _U32(data, _NAME - 4)[0]
+    if lump.nfull != 1 or lump.nremote or lump.nnull:
+        return False
+    if before.nfull != 1 or before.nremote or before.nnull or before.state != lump.state:
+        return False
+    old, new = before.dnbl, lump.dnbl
+    size = len(new)
+    if size != len(old) or size < _NAME:
+        return False
+    limits = _NAME + _U32(new, _NAME - 4)[0]
+    if new[: limits + _LIMITS] != old[: limits + _LIMITS]:
+        return False
     inode = limits + _LIMITS + _VERSION
-    if inode + _HEAD + _INO > len(data):
-        return None
-    rest = inode + _HEAD + _U32(data, inode + 2)[0]
-    return (
-        lump.state,
-        data[: limits + _LIMITS],
-        data[inode : inode + _HEAD + _INO],
-        data[rest:],
-    )
+    if inode + _HEAD + _INO > size:
+        return False
+    if new[inode : inode + _HEAD + _INO] != old[inode : inode + _HEAD + _INO]:
+        return False
+    rest = inode + _HEAD + _U32(new, inode + 2)[0]
+    return new[rest:] == old[rest:]
+
+
+def _drop_twin(lump: DirLump) -> None:
+    """Of two primary dentries that are the same, byte for byte, keep one."""
+    data = lump.dnbl
+    half, odd = divmod(len(data) - _COUNTS, 2)
+    second = _COUNT + half
+    counted = half > 0 and not odd and data[:_COUNT] == _TWO
+    if counted and data[_COUNT:second] == data[second : second + half]:
+        lump.nfull, lump.dnbl = 1, _ONE + data[second:]

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mdsdaemon.rank.locks import lock_states as st
-from mdsdaemon.rank.locks.inode_locks import NOBODY, InodeLocks, Intent
+from mdsdaemon.rank.locks.inode_locks import NOBODY, InodeLocks, Intent, is_given_back
 from mdsdaemon.rank.locks.leases import DentryLock, Leases
 from mdsdaemon.rank.waiting import Gate, MustWait
 
@@ -146,8 +146,14 @@ class LockTaker(Leases):
             if locks is None:
                 if mode == st.RD or not (inode.caps or (mode == st.WR and inode.is_base)):
                     return None
+                if mode == st.X and is_given_back(lock, inode.caps):
+                    return None
                 locks = self.locks_of(inode)
-            elif not locks.queues[lock] and locks.fits(lock, mode, req.client):
+            elif locks.queues[lock]:
+                pass
+            elif mode == st.X and locks.is_stable(lock) and is_given_back(lock, inode.caps or {}):
+                return None
+            elif locks.fits(lock, mode, req.client):
                 if (
                     lock == st.FILE
                     and inode.is_dir

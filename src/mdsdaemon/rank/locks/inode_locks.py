@@ -92,6 +92,19 @@ class Intent:
         return self.mode == other.mode and self.mode != st.X
 
 
+def is_given_back(lock: int, caps: Mapping[int, Holder]) -> bool:
+    """Whether no client has anything of what a lock that is not the file's guards.
+
+    Whoever changes that alone, in one go, then finds the lock as good as in LOCK: its way there
+    and back would be seen by nobody. So it is with most changes, since clients give back with a
+    request what stands against it.
+    """
+    if lock == st.FILE:
+        return False
+    guarded = st.MASK[lock] << st.SHIFT[lock]
+    return not any(cap.issued & guarded for cap in caps.values())
+
+
 class InodeLocks:
     """See the module.
 

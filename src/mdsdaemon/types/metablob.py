@@ -3,6 +3,8 @@
 Format: ceph/ceph, src/mds/events/EMetaBlob.h, src/mds/journal.cc (Pacific).
 """
 
+from functools import cache
+
 from mdsdaemon.encoding import (
     ALL_FEATURES,
     S64,
@@ -92,6 +94,13 @@ class Dentries:
 
 _read_fnode = reader(FNode)
 _write_fnode = writer(FNode)
+
+
+@cache
+def _blank_fnode() -> bytes:
+    return _write_fnode(FNode(), ALL_FEATURES)
+
+
 _read_dentries = reader(Dentries)
 _write_dentries = writer(Dentries)
 
@@ -104,7 +113,7 @@ class DirLump:
     ones only.
     """
 
-    fnode_bl: bytes = field(Unread(FNode), factory=lambda: _write_fnode(FNode(), ALL_FEATURES))
+    fnode_bl: bytes = field(Unread(FNode), factory=_blank_fnode)
     state: int = field(U32, default=0)
     nfull: int = field(U32, default=0)
     nremote: int = field(U32, default=0)

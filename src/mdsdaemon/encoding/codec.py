@@ -73,6 +73,23 @@ class Gen:
         else:
             self.line(f"out += {self.const(packer.pack, 'pack')}({', '.join(values)})")
 
+    def put_either(
+        self, condition: str, fmt: str, values: list[str], otherwise: Callable[[], None]
+    ) -> None:
+        """Write values in one step if ``condition`` holds; else what ``otherwise`` emits."""
+        before, held = self._format, self._values
+        branches: list[tuple[str, Callable[[], None]]] = [
+            (f"if {condition}:", lambda: self.put(fmt, values)),
+            ("else:", otherwise),
+        ]
+        for head, emit in branches:
+            self._format, self._values = "", []
+            self.line(head)
+            self.indent()
+            self.put(before, held)
+            emit()
+            self.dedent()
+
     def append(self, expr: str) -> None:
         """Emit the writing of bytes of any length."""
         self.flush()
@@ -160,6 +177,15 @@ class Codec(Generic[T]):
     def usual(self) -> str | None:
         """As ``fixed``, for what is read nearly always: the bytes that we write ourselves."""
         return self.fixed
+
+    @property
+    def usual_out(self) -> str | None:
+        """As ``fixed_out``, for what is written nearly always."""
+        return self.fixed_out
+
+    def dump_usual(self, g: Gen, expr: str, unusual: list[str]) -> list[str]:
+        """As ``dump``, for ``usual_out``; expressions of which none may hold go to ``unusual``."""
+        return self.dump(g, expr)
 
     def load_usual(self, g: Gen, names: list[str], checks: list[str]) -> str:
         """As ``load``, for ``usual``; expressions that have to hold are added to ``checks``."""
@@ -273,6 +299,23 @@ def fixed_decode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
     for target, expr in loads:
         if direct.get(expr) != target:
             g.line(f"{target} = {expr}")
+
+
+def usual_encode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
+    """Emit the writing of neighbours that usually are of fixed sizes: in one step, then."""
+    if sum(codec.fixed_out is None for codec, _ in run) < 2:  # there is little to be gained
+        for codec, expr in run:
+            codec.gen_encode(g, expr)
+        return
+    unusual: list[str] = []
+    values = [part for codec, expr in run for part in codec.dump_usual(g, expr, unusual)]
+
+    def one_by_one() -> None:
+        for codec, expr in run:
+            codec.gen_encode(g, expr)
+
+    fmt = "".join(codec.usual_out or "" for codec, _ in run)
+    g.put_either(f"not ({' or '.join(unusual)})", fmt, values, one_by_one)
 
 
 def usual_decode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:

@@ -253,7 +253,7 @@ class Opt(Codec[T | None]):
 
 
 class Seldom(Codec[T]):
-    """What nearly always holds nothing: read in one step with its neighbours, then."""
+    """What nearly always holds nothing: read and written in one step with its neighbours, then."""
 
     def __init__(self, item: Codec[T]) -> None:
         if item.empty is None:
@@ -268,9 +268,17 @@ class Seldom(Codec[T]):
     def usual(self) -> str:
         return self._format
 
+    @property
+    def usual_out(self) -> str:
+        return self._format
+
     def load_usual(self, g: Gen, names: list[str], checks: list[str]) -> str:
         checks.append(f"not {names[0]}")
         return self._empty
+
+    def dump_usual(self, g: Gen, expr: str, unusual: list[str]) -> list[str]:
+        unusual.append(f"{expr} is not None" if self._empty == "None" else expr)
+        return ["0"]
 
     def gen_decode(self, g: Gen, target: str) -> None:
         self.item.gen_decode(g, target)

@@ -49,6 +49,11 @@ class FieldSpec:
         return self.codec.fixed_out is not None
 
     @property
+    def in_usual_run_out(self) -> bool:
+        """As ``in_run_out``, where the values are the usual ones."""
+        return self.codec.usual_out is not None and not self.counted_by
+
+    @property
     def plain_run(self) -> bool:
         """Whether the field is always there and of a fixed size, known without its value."""
         return self.in_run and not any(self.condition) and not self.length_of

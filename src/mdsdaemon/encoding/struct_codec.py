@@ -21,6 +21,7 @@ from mdsdaemon.encoding.codec import (
     slots_of,
     struct_of,
     usual_decode,
+    usual_encode,
 )
 from mdsdaemon.encoding.errors import DecodeError, short
 from mdsdaemon.encoding.fields import FieldSpec, Renamed, runs, written
@@ -183,6 +184,33 @@ class WireCodec(Codec[C]):
             body = "".join(s.codec.usual or "" for s in specs)
             self.__dict__["_usual"] = head + body if alike and specs else None
         return self.__dict__["_usual"]  # type: ignore[no-any-return]
+
+    @property
+    def usual_out(self) -> str | None:
+        if self.fixed_out is not None or not self._may_inline:
+            return self.fixed_out
+        if "_usual_out" not in self.__dict__:
+            head = {"start": "BBI", "bare": ""}.get(self.envelope)
+            specs = [s for s in self.specs.values() if s.in_version(self.pick(0)[0])]
+            alike = all(s.in_usual_run_out and not (any(s.condition) or s.length_of) for s in specs)
+            body = "".join(s.codec.usual_out or "" for s in specs)
+            usual = alike and specs and head is not None
+            self.__dict__["_usual_out"] = f"{head}{body}" if usual else None
+        return self.__dict__["_usual_out"]  # type: ignore[no-any-return]
+
+    def dump_usual(self, g: Gen, expr: str, unusual: list[str]) -> list[str]:
+        if self.fixed_out is not None:
+            return self.dump(g, expr)
+        value = g.local(expr)
+        v, compat = self.pick(0)
+        parts: list[str] = []
+        if self.envelope == "start":
+            size = struct_of(self.usual_out or "").size - _HEAD.size
+            parts = [str(v), str(compat), str(size)]
+        for name, spec in self.specs.items():
+            if spec.in_version(v):
+                parts += spec.codec.dump_usual(g, f"{value}.{name}", unusual)
+        return parts
 
     def load_usual(self, g: Gen, names: list[str], checks: list[str]) -> str:
         if self.fixed is not None:
@@ -391,19 +419,17 @@ class WireCodec(Codec[C]):
         g.type_name = self.cls.__name__
         g.within.append(self)
         specs = {n: s for n, s in self.specs.items() if s.in_version(version)}
-        for names in runs(specs, lambda spec: spec.in_run_out):
+        for names in runs(specs, lambda spec: spec.in_usual_run_out):
             g.field_name = names[0]
             condition = self._condition(specs[names[0]], f"{value}.", specs)
             if condition:
                 g.flush()
                 g.line(f"if {condition}:")
                 g.indent()
-            for name in names:
-                expr = written(name, specs, value)
-                if specs[name].counted_by:
-                    specs[name].codec.gen_encode_bare(g, expr)
-                else:
-                    specs[name].codec.gen_encode(g, expr)
+            if specs[names[0]].counted_by:
+                specs[names[0]].codec.gen_encode_bare(g, written(names[0], specs, value))
+            else:
+                usual_encode(g, [(specs[n].codec, written(n, specs, value)) for n in names])
             if condition:
                 g.dedent()
         g.within.pop()

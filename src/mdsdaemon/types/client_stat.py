@@ -25,6 +25,7 @@ from mdsdaemon.encoding import (
     Codec,
     DecodeError,
     Map,
+    Seldom,
     Set,
     Str,
     Time,
@@ -102,19 +103,19 @@ class InodeStat:
     rsubdirs: int = field(S64, default=0)
     rctime: int = field(Time, default=0)
     dirfragtree: FragTree = field(FragTree, factory=FragTree)
-    symlink: str = field(Str, default="")
+    symlink: str = field(Seldom(Str), default="")
     dir_layout: DirLayout = field(DirLayout, factory=DirLayout)
     xattrbl: bytes = field(Blob, default=b"")
     inline_version: int = field(U64, default=INLINE_NONE)
-    inline_data: bytes = field(Blob, default=b"")
+    inline_data: bytes = field(Seldom(Blob), default=b"")
     quota: QuotaInfo = field(QuotaInfo, factory=QuotaInfo)
-    pool_ns: str = field(Str, default="")
+    pool_ns: str = field(Seldom(Str), default="")
     btime: int = field(Time, default=0)
     change_attr: int = field(U64, default=0)
     dir_pin: int = field(S32, default=DIR_PIN_UNKNOWN, since=2)
     snap_btime: int = field(Time, default=0, since=3)
     rsnaps: int = field(S64, default=0, since=4)
-    snap_metadata: dict[str, str] = field(Map(Str, Str), factory=dict, since=5)
+    snap_metadata: dict[str, str] = field(Seldom(Map(Str, Str)), factory=dict, since=5)
     fscrypt: bool = field(Bool, default=False, since=6)
 
     def xattrs(self) -> dict[str, bytes]:

@@ -25,7 +25,7 @@ from tests.unit.tables_kit import tables_kit
 from tests.unit.tree_kit import Tree
 
 from mdsdaemon.clients.objecter_ops import ObjectOperation
-from mdsdaemon.daemon.collector import MIDDLE, OLD, YOUNG
+from mdsdaemon.collector import MIDDLE, OLD, YOUNG
 from mdsdaemon.rank.cache.dentry_codec import encode_dentry
 from mdsdaemon.rank.cache.dir import CDir
 from mdsdaemon.rank.cache.inode import CInode

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from mdsdaemon import collector
 from mdsdaemon.cli.cluster_banner import ReadyFile, banner, ready_text
 from mdsdaemon.cli.cluster_command import HANDED_ON, Command, environment
 from mdsdaemon.cluster.cluster import Cluster, open_cluster
-from mdsdaemon.daemon import collector
 from mdsdaemon.daemon.sd_notify import SdNotifier
 from mdsdaemon.errors import ExitStatus, FatalError
 from mdsdaemon.log.levels import ROOT

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
-from mdsdaemon.daemon import collector
+from mdsdaemon import collector
 from mdsdaemon.daemon.assembly import Surroundings
 from mdsdaemon.daemon.commands.context_commands import LogHooks
 from mdsdaemon.daemon.embed import MDS

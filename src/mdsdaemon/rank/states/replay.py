@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mdsdaemon import collector
 from mdsdaemon.maps.mds_states import State
 from mdsdaemon.rank import boot
 from mdsdaemon.rank.states.base import StateWork
@@ -69,7 +70,8 @@ class Replay(StateWork):
             await boot.load_tables(rank)
             await rank.store.load_base()
             await rank.mdlog.open()
-            await rank.mdlog.replay()
+            with collector.resting():
+                await rank.mdlog.replay()
         rank.log.info("Finished replaying journal")
         if boot.validate_sessions(rank):
             await boot.replay_done(rank)

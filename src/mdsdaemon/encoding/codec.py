@@ -21,6 +21,9 @@ from mdsdaemon.encoding.errors import DecodeError, short
 
 T = TypeVar("T")
 
+Check = tuple[str, str]
+"""Two expressions that have to be equal, the second one a constant."""
+
 Decoder = Callable[[bytes, int, int, int], tuple[Any, int]]
 Encoder = Callable[[bytearray, Any, int], None]
 
@@ -187,8 +190,8 @@ class Codec(Generic[T]):
         """As ``dump``, for ``usual_out``; expressions of which none may hold go to ``unusual``."""
         return self.dump(g, expr)
 
-    def load_usual(self, g: Gen, names: list[str], checks: list[str]) -> str:
-        """As ``load``, for ``usual``; expressions that have to hold are added to ``checks``."""
+    def load_usual(self, g: Gen, names: list[str], checks: list[Check]) -> str:
+        """As ``load``, for ``usual``; what has to hold is added to ``checks``."""
         return self.load(g, names)
 
     def gen_decode_unusual(self, g: Gen, target: str) -> None:
@@ -332,7 +335,7 @@ def usual_decode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
         return
     packer = struct_of("".join(codec.usual or "" for codec, _ in run))
     names: list[str] = []
-    checks: list[str] = []
+    checks: list[Check] = []
     loads: list[tuple[str, str]] = []
     for codec, target in run:
         parts = [g.temp() for _ in range(slots_of(codec.usual or ""))]
@@ -347,7 +350,8 @@ def usual_decode(g: Gen, run: list[tuple[Codec[Any], str]]) -> None:
     g.line(f"{usual} = o + {packer.size} <= e")
     g.line(f"if {usual}:")
     g.line(f"    {', '.join(names)}, = {g.const(packer.unpack_from, 'unpack')}(b, o)")
-    g.line(f"    {usual} = {' and '.join(checks)}")
+    alike = [f"not {x}" if wanted == "0" else f"{x} == {wanted}" for x, wanted in checks]
+    g.line(f"    {usual} = {' and '.join(alike)}")
     g.line(f"if {usual}:")
     g.line(f"    o += {packer.size}")
     for target, expr in loads:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from mdsdaemon.encoding.codec import (
     MAX_ITEMS,
+    Check,
     Codec,
     Gen,
     as_codec,
@@ -272,8 +273,8 @@ class Seldom(Codec[T]):
     def usual_out(self) -> str:
         return self._format
 
-    def load_usual(self, g: Gen, names: list[str], checks: list[str]) -> str:
-        checks.append(f"not {names[0]}")
+    def load_usual(self, g: Gen, names: list[str], checks: list[Check]) -> str:
+        checks.append((names[0], "0"))
         return self._empty
 
     def dump_usual(self, g: Gen, expr: str, unusual: list[str]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from mdsdaemon import records
 from mdsdaemon.encoding.codec import (
+    Check,
     Codec,
     Decoder,
     Encoder,
@@ -212,13 +213,13 @@ class WireCodec(Codec[C]):
                 parts += spec.codec.dump_usual(g, f"{value}.{name}", unusual)
         return parts
 
-    def load_usual(self, g: Gen, names: list[str], checks: list[str]) -> str:
+    def load_usual(self, g: Gen, names: list[str], checks: list[Check]) -> str:
         if self.fixed is not None:
             return self.load(g, names)
         v, compat = self.pick(0)
         if self.envelope == "start":
             size = struct_of(self.usual or "").size - _HEAD.size
-            checks += [f"{names[0]} == {v | compat << 8}", f"{names[1]} == {size}"]
+            checks += [(names[0], str(v | compat << 8)), (names[1], str(size))]
             names = names[2:]
         args: dict[str, str] = {}
         for name, spec in self.specs.items():

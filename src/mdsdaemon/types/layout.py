@@ -20,7 +20,7 @@ from mdsdaemon.encoding import (
     wire,
     wire_codec,
 )
-from mdsdaemon.encoding.codec import Gen, struct_of
+from mdsdaemon.encoding.codec import Check, Gen, struct_of
 from mdsdaemon.types.features import FS_FILE_LAYOUT_V2
 
 _LEGACY = struct_of("IIIIIIi")
@@ -107,7 +107,7 @@ class _FileLayout(Custom[FileLayout]):
     def usual(self) -> str | None:
         return _framed.usual
 
-    def load_usual(self, g: Gen, names: list[str], checks: list[str]) -> str:
+    def load_usual(self, g: Gen, names: list[str], checks: list[Check]) -> str:
         return _framed.load_usual(g, names, checks)
 
     def gen_encode(self, g: Gen, expr: str) -> None:

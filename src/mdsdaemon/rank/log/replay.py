@@ -19,7 +19,7 @@ from mdsdaemon.rank.log.replay_blob import ReplayError
 from mdsdaemon.rank.log.replay_events import EventReplay
 from mdsdaemon.rank.log.segment import LogSegment
 from mdsdaemon.rank.log.superseded import leave_out
-from mdsdaemon.types.journal import EResetJournal, ESegment, ESubtreeMap, EUpdate
+from mdsdaemon.types.journal import EResetJournal, ESegment, ESubtreeMap
 
 if TYPE_CHECKING:
     from mdsdaemon.rank.cache.dir import CDir
@@ -35,20 +35,12 @@ class CorruptJournal(Exception):
     """An event does not decode or does not fit: the rank is damaged."""
 
 
-def _decoded(entry: Entry, thorough: bool) -> LogEvent | DecodeError:
-    """The event of an entry, or why it is none: those before it are replayed in any case.
-
-    Args:
-        thorough: headers of fragments are read too, so that an event with a bad one can be skipped.
-    """
+def _decoded(entry: Entry) -> LogEvent | DecodeError:
+    """The event of an entry, or why it is none: those before it are replayed in any case."""
     try:
-        event = decode_event(entry.payload)
-        if thorough and isinstance(event, EUpdate):
-            for lump in event.metablob.lump_map.values():
-                _ = lump.fnode
+        return decode_event(entry.payload)
     except DecodeError as exc:
         return exc
-    return event
 
 
 def _where(entry: Entry) -> str:
@@ -82,7 +74,7 @@ class Replay:
         reading = journal.read_batches(at_most=BEFORE_A_BREAK, skip_corrupt=skip)
         async with aclosing(reading) as batches:
             async for batch in batches:
-                events = [_decoded(entry, skip) for entry in batch]
+                events = [_decoded(entry) for entry in batch]
                 leave_out(events)
                 for entry, event in zip(batch, events, strict=True):
                     self._entry(entry, event, skip)

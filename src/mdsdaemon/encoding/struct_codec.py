@@ -2,8 +2,7 @@
 
 The functions are compiled at first use, so that conditions on versions cost nothing at run time.
 
-Format of the envelopes: ceph/ceph, src/include/encoding.h (ENCODE_START, DECODE_START,
-DECODE_START_LEGACY_COMPAT_LEN, DECODE_FINISH), Pacific.
+Format of the envelopes: ceph/ceph, src/include/encoding.h (ENCODE_START), Pacific.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 from mdsdaemon import records
+from mdsdaemon.encoding import envelopes
 from mdsdaemon.encoding.codec import (
     Check,
     Codec,
@@ -24,7 +24,6 @@ from mdsdaemon.encoding.codec import (
     usual_decode,
     usual_encode,
 )
-from mdsdaemon.encoding.errors import DecodeError, short
 from mdsdaemon.encoding.fields import FieldSpec, Renamed, runs, written
 from mdsdaemon.encoding.shared import known_values
 
@@ -303,78 +302,15 @@ class WireCodec(Codec[C]):
             return self.decode_body(0)
         if self.envelope == "header":
             return self.decode_body(self.newest)
-        name, newest, bodies, make = (
-            self.cls.__name__,
-            self.newest,
-            self._decode_bodies,
-            self.decode_body,
-        )
-        where = (name, "")
         if self.envelope == "version":
-
-            def decode_version(b: bytes, o: int, e: int, f: int) -> tuple[Any, int]:
-                if o >= e:
-                    raise short(where, o, e, 1)
-                return make(b[o])(b, o + 1, e, f)
-
-            return decode_version
+            return envelopes.version_decoder(self.cls.__name__, self.decode_body)
         if self.legacy is not None:
-            return self._make_legacy_decoder(*self.legacy)
-        head, keep = _HEAD.unpack_from, self.keep_tail
-
-        def decode_start(b: bytes, o: int, e: int, f: int) -> tuple[Any, int]:
-            if o + 6 > e:
-                raise short(where, o, e, 6)
-            v, compat, size = head(b, o)
-            if compat > newest:
-                raise DecodeError(name, "", o, f"needs version {compat}, {newest} is known here")
-            o += 6
-            end = o + size
-            if end > e:
-                raise short(where, o, e, size)
-            body = bodies.get(v)
-            value, o = (body if body is not None else make(v))(b, o, end, f)
-            if keep and (o < end or v > newest):
-                value.wire_tail = b[o:end]
-                value.wire_version = (v, compat)
-            return value, end
-
-        return decode_start
-
-    def _make_legacy_decoder(self, compat_since: int, length_since: int) -> Decoder:
-        name, newest, make = self.cls.__name__, self.newest, self.decode_body
-        where = (name, "")
-        keep = self.keep_tail
-
-        def decode_legacy(b: bytes, o: int, e: int, f: int) -> tuple[Any, int]:
-            if o >= e:
-                raise short(where, o, e, 1)
-            v = b[o]
-            o += 1
-            compat = 0
-            if v >= compat_since:
-                if o >= e:
-                    raise short(where, o, e, 1)
-                compat = b[o]
-                if compat > newest:
-                    why = f"needs version {compat}, {newest} is known here"
-                    raise DecodeError(name, "", o, why)
-                o += 1
-            if v < length_since:
-                return make(v)(b, o, e, f)
-            if o + 4 > e:
-                raise short(where, o, e, 4)
-            end = o + 4 + _LEN.unpack_from(b, o)[0]
-            o += 4
-            if end > e:
-                raise short(where, o, e, end - o)
-            value, o = make(v)(b, o, end, f)
-            if keep and (o < end or v > newest):
-                value.wire_tail = b[o:end]
-                value.wire_version = (v, compat)
-            return value, end
-
-        return decode_legacy
+            return envelopes.legacy_decoder(
+                self.cls.__name__, self.newest, self.decode_body, self.keep_tail, *self.legacy
+            )
+        return envelopes.start_decoder(
+            self.cls.__name__, self.newest, self._decode_bodies, self.decode_body, self.keep_tail
+        )
 
     # -- encoding ---------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ Callback = Callable[[], None]
 
 SILENCE = 0.005
 """Seconds without a message of a client after which clients are taken to be silent."""
-PACE = 0.01
+PACE = 0.02
 """Seconds between two turns while clients are not silent."""
 AT_A_TURN = 8
 """Pieces of work done before other tasks get their turn; each takes 0.1 or 0.2 ms."""

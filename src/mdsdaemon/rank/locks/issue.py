@@ -247,11 +247,17 @@ class CapIssuer(CapState, ABC):
                 self._send_caps(cap, CapOp.GRANT, cap.pending, wanted)
         return told
 
-    def _tell_of_end_later(self, cap: Capability) -> None:
-        """With the link's capability comes that there is no link left: then it gives up the inode.
+    def tell_of_end(self, inode: CInode) -> None:
+        """An inode has no name any more: those who hold capabilities hear of it, to let go of it.
 
-        Nothing but the data's end waits for that.
+        They do by what comes with the link's capability. Nothing but the end of the data waits for
+        that.
         """
+        for cap in (inode.caps or {}).values():
+            if not cap.pending & CAP_LINK_SHARED:
+                self._tell_of_end_later(cap)
+
+    def _tell_of_end_later(self, cap: Capability) -> None:
         if cap not in self._orphaned:
             self._orphaned[cap] = None
             self.rank.leisure.push(lambda: self._tell_of_end(cap))

@@ -152,7 +152,7 @@ class Reconnect(Silent):
         if self.claims and inode.ino in self.claims:
             self.take_claims(inode)
         if inode.caps is not None and not inode.inode.nlink:
-            self.eval(inode)  # so that they let go of it
+            self.tell_of_end(inode)
 
     # -- the rank is active --------------------------------------------------------------------
 

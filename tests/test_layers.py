@@ -23,7 +23,7 @@ LAYERS = [
     ["messages", "maps", "cephx"],
     ["types"],
     ["encoding", "log", "recorder", "config", "perf", "host", "errors", "redaction", "version"],
-    ["checksum", "collector", "late_modules", "records"],
+    ["checksum", "collector", "records"],
 ]
 DEPTH = {unit: depth for depth, line in enumerate(LAYERS) for unit in line}
 SANS_IO = {unit for line in LAYERS[LAYERS.index(["msgr2"]) :] for unit in line}

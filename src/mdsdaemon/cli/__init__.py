@@ -78,14 +78,6 @@ def _main(args: list[str], environ: Mapping[str, str]) -> int:
 
         _print(f"{PROGRAM} {__version__} (speaks {SPEAKS})\n")
         return ExitStatus.OK
-    from mdsdaemon import late_modules
-
-    with late_modules.deferred():
-        return _start(args, environ)
-
-
-def _start(args: list[str], environ: Mapping[str, str]) -> int:
-    """Be a daemon, or a cluster."""
     from mdsdaemon.cli.cluster_args import wants_cluster
 
     if wants_cluster(args, environ):

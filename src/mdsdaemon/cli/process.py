@@ -17,7 +17,7 @@ from typing import Final
 
 import trio
 
-from mdsdaemon import late_modules, records
+from mdsdaemon import records
 from mdsdaemon.config import Config
 from mdsdaemon.errors import ExitStatus, FatalError, UsageError
 
@@ -148,7 +148,6 @@ def _may_read(path: str) -> bool:
 
 def load_all() -> None:
     """Load every module that a daemon may come to need."""
-    late_modules.load()
     import_module("cbor2")
     for found in pkgutil.iter_modules([os.path.dirname(records.__file__)]):
         if found.name not in _NOT_A_DAEMON:

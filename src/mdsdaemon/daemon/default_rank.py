@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mdsdaemon import late_modules
-
 if TYPE_CHECKING:
     from mdsdaemon.rank.interface import Rank, RankFactory, RankServices
 
@@ -33,8 +31,7 @@ DEFAULT_RANK: Final = OnDemand()
 
 
 def load(factory: RankFactory) -> None:
-    """Now is a good time to load what was put off, and what ranks need: nobody is served yet."""
-    late_modules.load()
+    """Now is a good time to load what the ranks of a factory need: nobody is served yet."""
     if isinstance(factory, OnDemand):
         factory.load()
 

@@ -25,7 +25,7 @@ def tune() -> None:
 
 @contextmanager
 def resting() -> Iterator[None]:
-    """No collections while a cache is filled: all of it stays, and none looks at it afterwards."""
+    """No collections while much is loaded that stays; none looks at it afterwards."""
     if gc.get_threshold() != (YOUNG, MIDDLE, OLD) or not gc.isenabled():
         yield
         return

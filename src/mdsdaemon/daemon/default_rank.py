@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mdsdaemon import collector
+
 if TYPE_CHECKING:
     from mdsdaemon.rank.interface import Rank, RankFactory, RankServices
 
@@ -33,7 +35,8 @@ DEFAULT_RANK: Final = OnDemand()
 def load(factory: RankFactory) -> None:
     """Now is a good time to load what the ranks of a factory need: nobody is served yet."""
     if isinstance(factory, OnDemand):
-        factory.load()
+        with collector.resting():
+            factory.load()
 
 
 def serves_files(factory: RankFactory) -> bool:

@@ -113,13 +113,18 @@ class JournalStream:
         buf, off, pos = self._join(), self._off, self.pos
         size, head, tail = len(buf), self._head, TAIL.size if self.resilient else 0
         need = self._need = head
+        head_at, tail_at = HEAD.unpack_from, TAIL.unpack_from
         try:
             while len(out) < at_most and size - off >= head:
-                need = self._size_of(buf, off, pos)
+                mark, length = head_at(buf, off) if tail else (0, 0)
+                if mark == SENTINEL and length <= MAX_ENTRY:
+                    need = length + head + tail
+                else:
+                    need = self._size_of(buf, off, pos)
                 if size - off < need:
                     break
                 stop = off + need
-                if tail and TAIL.unpack_from(buf, stop - tail)[0] != pos:
+                if tail and tail_at(buf, stop - tail)[0] != pos:
                     raise self._bad(pos, "its end names another place as its beginning")
                 out.append(Entry(pos, pos + need, buf[off + head : stop - tail]))
                 off, pos, need = stop, pos + need, head
@@ -194,7 +199,7 @@ class JournalStream:
         return need
 
     def _join(self) -> bytes:
-        if self._off or len(self._chunks) != 1:
+        if len(self._chunks) != 1:
             first = self._chunks[0][self._off :] if self._chunks else b""
             self._chunks = [b"".join([first, *self._chunks[1:]])]
             self._off = 0

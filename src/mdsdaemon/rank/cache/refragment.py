@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mdsdaemon.rank.cache.fragtree import (
+    MAX_BITS,
     WHOLE,
     children,
     contains,
@@ -65,7 +66,7 @@ def adjust(
 def _move(
     cache: MDCache, inode: CInode, sources: Sequence[CDir], base: Frag, bits: int
 ) -> list[CDir]:
-    pieces = children(base, max(bits, 0))
+    bits = max(bits, 0)
     rstat_diff, frag_diff = NestInfo(), FragInfo()
     complete = all(source.complete for source in sources)
     version = max(source.fnode.version for source in sources)
@@ -73,30 +74,26 @@ def _move(
         _add_uncounted(source, rstat_diff, frag_diff)
         del inode.dirs[source.frag]
         cache.num_dirs -= 1
-    targets = {piece: cache.add_dir(inode, piece) for piece in pieces}
-    for target in targets.values():
+    targets = [cache.add_dir(inode, piece) for piece in children(base, bits)]
+    for target in targets:
         target.complete = complete
         target.fnode = FNode(version=version)
         target.fnode.damage_flags = sources[0].fnode.damage_flags
         target.fnode.snap_purged_thru = min(source.fnode.snap_purged_thru for source in sources)
+    dir_hash = inode.inode.dir_layout.dir_hash
+    bits_below, last = MAX_BITS - base.bits - bits, len(targets) - 1
     for source in sources:
-        _move_dirty(source, [*targets.values()])
+        _move_dirty(source, targets)
         for dn in source.all_items():
-            target = targets[base] if bits <= 0 else targets[_piece(inode, dn, targets)]
-            _take(target, source, dn)
+            if bits and dn.hash < 0:
+                dn.hash = dentry_hash(dir_hash, dn.name)
+            _take(targets[dn.hash >> bits_below & last], source, dn)
         source.items.clear()
         source.listing = None
         source.snap_items.clear()
         source.dirty_items.clear()
-    _settle(inode, list(targets.values()), rstat_diff, frag_diff)
-    return list(targets.values())
-
-
-def _piece(inode: CInode, dn: CDentry, targets: dict[Frag, CDir]) -> Frag:
-    if dn.hash < 0:
-        dn.hash = dentry_hash(inode.inode.dir_layout.dir_hash, dn.name)
-    leaf = get_leaf(inode.dirfragtree, dn.hash)
-    return leaf if leaf in targets else next(p for p in targets if p.contains(dn.hash))
+    _settle(inode, targets, rstat_diff, frag_diff)
+    return targets
 
 
 def _add_uncounted(source: CDir, rstat_diff: NestInfo, frag_diff: FragInfo) -> None:

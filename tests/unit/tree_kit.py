@@ -26,6 +26,13 @@ S_IFREG = 0o100000
 FIRST_INO = 1 << 40
 
 
+def _plain(inode: CInode) -> Any:
+    """What is stored of an inode; the splits, which lie in any order in memory, by fragment."""
+    plain = to_plain(store_of(inode))
+    plain["dirfragtree"]["splits"].sort(key=str)
+    return plain
+
+
 class Tree:
     """See the module.
 
@@ -210,7 +217,7 @@ class Tree:
         found: dict[str, Any] = {}
         for base in (self.rank.cache.root, self.rank.cache.mydir):
             assert base is not None
-            found[f"#{base.ino:x}"] = to_plain(store_of(base))
+            found[f"#{base.ino:x}"] = _plain(base)
             self._image(base, f"#{base.ino:x}", found)
         return found
 
@@ -220,7 +227,7 @@ class Tree:
             for dn in directory.all_items():
                 at = f"{path}/{dn.name}" + ("" if dn.is_head else f"@{dn.last:x}")
                 if dn.inode is not None:
-                    found[at] = (dn.first, dn.alternate_name, to_plain(store_of(dn.inode)))
+                    found[at] = (dn.first, dn.alternate_name, _plain(dn.inode))
                     if dn.inode.is_dir:
                         self._image(dn.inode, at, found)
                 elif not dn.is_null:

@@ -13,8 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import cache
+from struct import Struct
 
-from mdsdaemon.encoding import U32, DecodeError, Union, decode, field, reader, wire, writer
+from mdsdaemon.encoding import (
+    ALL_FEATURES,
+    U32,
+    DecodeError,
+    Union,
+    as_codec,
+    decode,
+    field,
+    reader,
+    wire,
+    writer,
+)
+from mdsdaemon.encoding.codec import Decoder
 from mdsdaemon.types.features import FEATURES_PACIFIC
 from mdsdaemon.types.journal import (
     ECommitted,
@@ -117,6 +131,9 @@ _TYPES = {cls: EventType(number) for number, cls in CLASSES.items()}
 
 _TAGGED = Union(U32, CLASSES)
 _NEW_ENCODING = bytes(4)
+_HEAD = Struct("<IHII")
+_ENVELOPE, _VERSION = 10, 0x0101
+"""Bytes up to where the envelope's length counts from; its version and compat version."""
 
 
 @wire(v=1, compat=1)
@@ -132,6 +149,11 @@ class _Entry:
 
 _read_entry = reader(_Entry)
 _write_entry = writer(_Entry)
+
+
+@cache
+def _decoder(kind: int) -> Decoder:
+    return as_codec(CLASSES[kind]).decoder()
 
 
 def event_type(event: LogEvent) -> EventType:
@@ -154,9 +176,18 @@ def decode_event(payload: bytes) -> LogEvent:
     Raises:
         DecodeError: it is none, or of a type or version that we do not know.
     """
+    event: LogEvent
+    size = len(payload)
+    if size >= _HEAD.size:
+        zero, version, length, kind = _HEAD.unpack_from(payload)
+        if not zero and version == _VERSION and length == size - _ENVELOPE and kind in CLASSES:
+            # nearly always: nothing but the event has to be read, and it fills the rest
+            event, end = _decoder(kind)(payload, _HEAD.size, size, ALL_FEATURES)
+            if end == size:
+                return event
     if payload[:4] == _NEW_ENCODING:
         return _read_entry(payload).envelope.event
     if len(payload) < 4:
         raise DecodeError("LogEvent", "type", 0, f"{len(payload)} bytes are no event")
-    event: LogEvent = decode(_TAGGED, payload)
+    event = decode(_TAGGED, payload)
     return event

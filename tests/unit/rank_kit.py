@@ -303,6 +303,7 @@ def replay_into(rank: RankCore, segment: LogSegment, events: Sequence[Any]) -> N
     replay = EventReplay(rank)
     for event in batch:
         replay.replay(event, segment)
+    replay.end_of_batch()
 
 
 def make_rank(

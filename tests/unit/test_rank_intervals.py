@@ -12,7 +12,7 @@ from mdsdaemon.rank.tables.intervals import Intervals
 
 pieces = st.tuples(st.integers(0, 60), st.integers(1, 12))
 steps = st.lists(
-    st.tuples(st.sampled_from(["insert", "erase", "union", "subtract", "take"]), pieces),
+    st.tuples(st.sampled_from(["insert", "erase", "discard", "union", "subtract", "take"]), pieces),
     max_size=40,
 )
 
@@ -40,6 +40,9 @@ def test_is_a_set_of_numbers(todo: list[tuple[str, tuple[int, int]]]) -> None:
             else:
                 with pytest.raises(ValueError, match="not all there"):
                     intervals.erase(start, length)
+        elif what == "discard":
+            assert intervals.discard(start) == (start in model)
+            model.discard(start)
         elif what == "union":
             intervals.union({start: length})
             model |= given_

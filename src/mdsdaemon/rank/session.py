@@ -248,9 +248,8 @@ class Session(Outbox):
 
     def replay_take_ino(self, ino: int) -> None:
         """An event has used one of its numbers."""
-        self.take_ino(ino)
-        if ino in self.prealloc_inos:
-            self.prealloc_inos.erase(ino)
+        if self.prealloc_inos.discard(ino) and not self.delegated_inos.discard(ino):
+            self.free_prealloc_inos.discard(ino)
 
     def replay_add_prealloc(self, inos: dict[int, int]) -> None:
         """An event has given it numbers."""

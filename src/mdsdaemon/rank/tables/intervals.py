@@ -100,6 +100,17 @@ class Intervals:
         at = bisect_right(self._starts, start) - 1
         if length <= 0 or at < 0 or end > self._ends[at]:
             raise ValueError(f"{start:#x}~{length} is not all there")
+        self._cut(at, start, end)
+
+    def discard(self, number: int) -> bool:
+        """Remove a number if it is there; whether it was."""
+        at = bisect_right(self._starts, number) - 1
+        if at < 0 or number >= self._ends[at]:
+            return False
+        self._cut(at, number, number + 1)
+        return True
+
+    def _cut(self, at: int, start: int, end: int) -> None:
         low, high = self._starts[at], self._ends[at]
         if low == start and high == end:
             del self._starts[at], self._ends[at]
@@ -111,7 +122,7 @@ class Intervals:
             self._ends[at] = start
             self._starts.insert(at + 1, end)
             self._ends.insert(at + 1, high)
-        self.size -= length
+        self.size -= end - start
 
     def union(self, pieces: Mapping[int, int]) -> None:
         """Add numbers, whether or not they are there."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,14 +43,24 @@ class Command:
 
     Args:
         spare: process ids of children of ours that are none of the command's.
+        announce: called with its process group by the child itself, before it becomes the command:
+            no kill of ours can come between. It must not take locks.
     """
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], spare: Sequence[int]) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        spare: Sequence[int],
+        announce: Callable[[int], None],
+    ) -> None:
         self._spare = frozenset(spare)
         self._ended: int | None = None
         _become_subreaper()
         self._terminal = _has_terminal()
-        self._proc = subprocess.Popen(list(argv), env=dict(env), process_group=0)
+        self._proc = subprocess.Popen(
+            list(argv), env=dict(env), process_group=0, preexec_fn=lambda: announce(os.getpid())
+        )
         self.group = self._proc.pid
         if self._terminal:
             _give_terminal(self.group)

@@ -166,12 +166,13 @@ class _Program:
     async def _run_command(self, cluster: Cluster) -> None:
         env = environment(os.environ, cluster.conf_path)
         try:
-            command = self.command = Command(self.args.command, env, [self.guard.pid])
+            command = self.command = Command(
+                self.args.command, env, [self.guard.pid], self.guard.watch_group
+            )
         except OSError as e:
             raise FatalError(
                 f"cannot run {self.args.command[0]}: {e.strerror or e}", ExitStatus.NOT_FOUND
             ) from e
-        self.guard.watch_group(command.group)
         try:
             self.status = await command.wait()
         finally:

@@ -108,3 +108,14 @@ async def test_a_piece_may_push_more(autojump_clock: MockClock, nursery: trio.Nu
     await wait_all_tasks_blocked()
     assert left == 0
     nursery.cancel_scope.cancel()
+
+
+async def test_idle_once_all_is_done(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    pieces = Pieces()
+    await pieces.leisure.idle()
+    await nursery.start(pieces.leisure.run)
+    pieces.leisure.push(lambda: pieces.push(3 * AT_A_TURN))
+    pieces.leisure.asked(trio.current_time())
+    await pieces.leisure.idle()
+    assert len(pieces.done) == 3 * AT_A_TURN
+    nursery.cancel_scope.cancel()

@@ -33,13 +33,14 @@ class Leisure:
         after: called when a turn is over, for what became possible by it.
     """
 
-    __slots__ = ("_after", "_asked", "_wake", "_work")
+    __slots__ = ("_after", "_asked", "_idle", "_wake", "_work")
 
     def __init__(self, after: Callback) -> None:
         self._after = after
         self._work: deque[Callback] = deque()
         self._asked = -math.inf
         self._wake: Callback | None = None
+        self._idle = trio.lowlevel.ParkingLot()
 
     def __len__(self) -> int:
         return len(self._work)
@@ -61,6 +62,13 @@ class Leisure:
         for _ in range(min(len(work), AT_A_TURN + len(work) // BACKLOG)):
             work.popleft()()
         self._after()
+        if not work:
+            self._idle.unpark_all()
+
+    async def idle(self) -> None:
+        """Wait until nothing is left of it."""
+        while self._work:
+            await self._idle.park()
 
     def _is_silent(self) -> bool:
         return trio.current_time() - self._asked >= SILENCE

@@ -146,7 +146,7 @@ class LockTaker(Leases):
             if locks is None:
                 if mode == st.RD or not (inode.caps or (mode == st.WR and inode.is_base)):
                     return None
-                if mode == st.X and is_given_back(lock, inode.caps):
+                if mode == st.X and is_given_back(lock, inode.caps or {}):
                     return None
                 locks = self.locks_of(inode)
             elif locks.queues[lock]:

@@ -39,6 +39,7 @@ class Stopping(StateWork):
         """
         rank = self.rank
         await rank.mdlog.trim_all()
+        await rank.leisure.idle()
         while not rank.purge_queue.is_idle():
             done, total, in_flight = rank.purge_queue.drain_progress()
             rank.services.clog.info(
@@ -47,4 +48,5 @@ class Stopping(StateWork):
             )
             with trio.move_on_after(rank.config.get_float("mds_tick_interval")):
                 await rank.purge_queue.wait_idle()
+        await rank.leisure.idle()
         await rank.mdlog.cap()

@@ -12,6 +12,8 @@ from bench.lives import in_turns, real_cluster, timed
 from bench.plan import Plan
 from tests.real.cluster import RealCluster
 
+LOOK_EVERY = 0.002
+"""Seconds; a start of ceph-mds takes some 60 ms."""
 QUESTIONS = 30
 """One sample is the median of so many answers."""
 
@@ -19,7 +21,7 @@ QUESTIONS = 30
 def one_life(sheet: Sheet, cluster: RealCluster, idle: float, kind: str) -> None:
     """Start a daemon, look at it as a standby for `idle` seconds, end it."""
     mds = cluster.start_mds(kind, "a")
-    mds.wait_standby(30)
+    mds.wait_state("up:standby", 30, every=LOOK_EVERY)
     sheet.add("exec to up:standby in the map", kind, time.monotonic() - mds.started, "s")
 
     def status() -> None:

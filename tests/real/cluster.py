@@ -109,8 +109,13 @@ class Mds(Daemon):
     def gid(self) -> int:
         return int(self.asok("status")["id"])
 
-    def wait_state(self, state: str, timeout: float = 10, *, not_gid: int = 0) -> dict[str, Any]:
-        """The map's entry of this name once it is in ``state`` (and, if asked, of another gid)."""
+    def wait_state(
+        self, state: str, timeout: float = 10, *, not_gid: int = 0, every: float = 0.02
+    ) -> dict[str, Any]:
+        """The map's entry of this name once it is in ``state`` (and, if asked, of another gid).
+
+        The monitor is asked ``every`` so many seconds.
+        """
 
         def entry() -> dict[str, Any] | None:
             assert self.running, f"{self.label} ended with status {self.proc.returncode}"
@@ -119,7 +124,7 @@ class Mds(Daemon):
                     return info
             return None
 
-        return wait_for(entry, timeout, f"{self.label} is {state}") or {}
+        return wait_for(entry, timeout, f"{self.label} is {state}", every=every) or {}
 
     def wait_standby(self, timeout: float = 10, *, not_gid: int = 0) -> dict[str, Any]:
         return self.wait_state("up:standby", timeout, not_gid=not_gid)

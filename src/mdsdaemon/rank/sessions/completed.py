@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def forget_requests(rank: RankCore, session: Session, oldest_tid: int) -> None:
     """The client has heard of its requests before `oldest_tid`."""
     if not session.info.completed_requests:
+        session.last_trim_requests_tid = oldest_tid
         return
     trimmed = session.trim_completed_requests(oldest_tid)
     session.num_trim_requests_warnings = _warnings(

@@ -8,7 +8,7 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as hst
-from tests.unit.locker_steps import cap_of, got
+from tests.unit.locker_steps import cap_of, got, update
 from tests.unit.server_kit import Client, ServerKit, in_trio
 
 from mdsdaemon.encoding import encode
@@ -71,6 +71,34 @@ def test_a_lock_waits_for_what_clients_have() -> None:
     kit.rank.locker.release(req)
     kit.settle()
     assert cap_of(kit, one, "/f").pending & cc.CAP_AUTH_EXCL
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [
+        ("auth", cc.CAP_AUTH_SHARED | cc.CAP_AUTH_EXCL),
+        ("link", cc.CAP_LINK_SHARED | cc.CAP_LINK_EXCL),
+        ("xattr", cc.CAP_XATTR_SHARED | cc.CAP_XATTR_EXCL),
+    ],
+)
+@in_trio
+def test_what_was_given_back_is_taken_without_a_move(name: str, bits: int) -> None:
+    kit = ServerKit()
+    one, two = kit.client(), kit.client()
+    one.create("/f", CREATE)
+    inode = kit.find("/f")
+    kept = cap_of(kit, one, "/f").pending & ~bits
+    update(kit, one, "/f", caps=kept)
+    cap = cap_of(kit, one, "/f")
+    cap.confirm(cap.last_sent, kept)  # whatever it was given anew by that
+    before, sent = str(inode.locks), len(one.con.sent)
+    req = Request(two.number)
+    assert taken(kit, req, x=((inode, name),))
+    assert req.locks is None
+    assert str(inode.locks) == before
+    assert len(one.con.sent) == sent
+    others = {"auth", "link", "xattr"} - {name}
+    assert not taken(kit, Request(two.number), x=((inode, others.pop()),)), "it has those still"
 
 
 @in_trio

@@ -94,6 +94,7 @@ def test_events_are_bounded_in_size_and_do_not_keep_objects_alive() -> None:
         "x", text="y" * 10_000, data=b"z" * 10_000, obj=Big(), broken=Broken(), items=[1, 2]
     )
     ((_, _, raw),) = ring._events
+    assert isinstance(raw, dict)
     assert {type(value) for value in raw.values()} == {str}
     fields = next(ring.events())[2]
     assert len(fields["text"]) == len(fields["obj"]) == MAX_TEXT

@@ -14,7 +14,8 @@ class Pieces:
     def __init__(self) -> None:
         self.done: list[tuple[int, float]] = []
         self.turns = 0
-        self.leisure = Leisure(self._turn)
+        self.urgent = False
+        self.leisure = Leisure(self._turn, lambda: self.urgent)
 
     def _turn(self) -> None:
         self.turns += 1
@@ -72,6 +73,19 @@ async def test_little_by_little_while_clients_ask(
     assert 3 * AT_A_TURN <= len(pieces.done) <= 6 * AT_A_TURN
     # silence
     await trio.sleep(2 * PACE)
+    assert len(pieces.done) == 100
+    nursery.cancel_scope.cancel()
+
+
+async def test_nothing_is_put_off_that_is_urgent(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    pieces = Pieces()
+    await nursery.start(pieces.leisure.run)
+    pieces.urgent = True
+    pieces.push(100)
+    pieces.leisure.asked(trio.current_time())
+    await wait_all_tasks_blocked()
     assert len(pieces.done) == 100
     nursery.cancel_scope.cancel()
 

@@ -86,7 +86,7 @@ class RankCore(ABC):
         self.whoami = whoami
         self.services = services
         self.queue = RunQueue()
-        self.leisure = Leisure(self.end_of_dispatch)
+        self.leisure = Leisure(self.end_of_dispatch, self._lacks_room)
         self.state = 0
         self.incarnation = 0
         self.read_only = False
@@ -149,6 +149,10 @@ class RankCore(ABC):
         """
         self.queue.drain()
         self.mdlog.end_of_dispatch()
+
+    def _lacks_room(self) -> bool:
+        """The cache is full, or segments of the journal are to go: nothing is put off for clients."""
+        return bool(self.mdlog.expiry.expiring) or self.store.is_full()
 
     # -- what MDSRank does -------------------------------------------------------------------
 

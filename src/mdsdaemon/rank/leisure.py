@@ -2,7 +2,8 @@
 
 Deleting the data of what was unlinked, taking strays out of the tree, giving strays to their hard
 links: all of that can be done a little later. It is done at once while clients are silent, and
-little by little while they are not, the quicker the more of it there is. ceph-mds has threads of
+little by little while they are not, the quicker the more of it there is; and at once when there is
+no room: a stray fills the cache, a segment waits for what it has to delete. ceph-mds has threads of
 its own for what we do here between messages.
 """
 
@@ -31,12 +32,14 @@ class Leisure:
 
     Args:
         after: called when a turn is over, for what became possible by it.
+        is_urgent: whether the work must not be put off.
     """
 
-    __slots__ = ("_after", "_asked", "_idle", "_wake", "_work")
+    __slots__ = ("_after", "_asked", "_idle", "_is_urgent", "_wake", "_work")
 
-    def __init__(self, after: Callback) -> None:
+    def __init__(self, after: Callback, is_urgent: Callable[[], bool] = lambda: False) -> None:
         self._after = after
+        self._is_urgent = is_urgent
         self._work: deque[Callback] = deque()
         self._asked = -math.inf
         self._wake: Callback | None = None
@@ -81,7 +84,7 @@ class Leisure:
                 event = trio.Event()
                 self._wake = event.set
                 await event.wait()
-            if self._is_silent():
+            if self._is_silent() or self._is_urgent():
                 await trio.lowlevel.checkpoint()
             else:
                 await trio.sleep(PACE)

@@ -6,10 +6,12 @@ Each kind of daemon gets a file system of the same content and the same commands
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import pytest
-from tests.real.cluster import RealCluster
+from tests.real.cluster import Mds, RealCluster
+from tests.real.daemons import wait_for
 from tests.real.rank_world import fill, give, leave, mounted, new_fs
 from tests.real.shapes import Accepted, differences
 
@@ -91,6 +93,10 @@ ANSWERED: list[Command] = [
 ]
 
 
+def rests(mds: Mds) -> bool:
+    return not mds.asok("objecter_requests")["ops"]
+
+
 def asked(cluster: RealCluster, name: str) -> list[tuple[int, str, Any]]:
     """(result, words, output) of each command."""
     answers: list[tuple[int, str, Any]] = []
@@ -113,6 +119,8 @@ def answers(_shared_osd_cluster: RealCluster) -> dict[str, list[tuple[int, str, 
         with mounted(cluster) as fs:
             handle = fs.call("open", "/t/f0", "w", 0o600)
             fs.call("stat", "/t/deep/hard")
+            # the client before has left numbers that are deleted, each in its time
+            wait_for(partial(rests, mds), 30, "nothing is under way")
             found[kind] = asked(cluster, name)
             fs.call("close", handle)
             fs.call("unmount")

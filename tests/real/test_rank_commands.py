@@ -119,7 +119,8 @@ def answers(_shared_osd_cluster: RealCluster) -> dict[str, list[tuple[int, str, 
         with mounted(cluster) as fs:
             handle = fs.call("open", "/t/f0", "w", 0o600)
             fs.call("stat", "/t/deep/hard")
-            # the client before has left numbers that are deleted, each in its time
+            # the client before has left numbers that are deleted: a segment waits for that
+            mds.asok("flush journal")
             wait_for(partial(rests, mds), 30, "nothing is under way")
             found[kind] = asked(cluster, name)
             fs.call("close", handle)

@@ -151,7 +151,7 @@ class RankCore(ABC):
         self.mdlog.end_of_dispatch()
 
     def _lacks_room(self) -> bool:
-        """The cache is full, or segments of the journal are to go: nothing is put off for clients."""
+        """The cache is full, or segments of the journal are to go: nothing may be put off."""
         return bool(self.mdlog.expiry.expiring) or self.store.is_full()
 
     # -- what MDSRank does -------------------------------------------------------------------

@@ -14,6 +14,7 @@ from bench.timing import beside_loop, processor_seconds
 from tests.unit.rank_kit import Kit, make_rank
 from tests.unit.tree_kit import Tree
 
+from mdsdaemon import collector
 from mdsdaemon.rank.cache.dentry_codec import decode_dentry, encode_dentry
 from mdsdaemon.rank.cache.inode import CInode
 
@@ -21,6 +22,7 @@ from mdsdaemon.rank.cache.inode import CInode
 def measure(sheet: Sheet, plan: Plan) -> None:
     """All figures, on a directory of some thousand files."""
     files, runs = plan.pick(10_000, 2_000), plan.pick(5, 2)
+    collector.tune()  # as in a daemon: or it is chance in which figure a whole collection falls
 
     def timed(name: str, prepare: Callable[[], Callable[[], object]], count: int = files) -> None:
         def each() -> float:

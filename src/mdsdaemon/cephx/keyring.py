@@ -17,7 +17,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, Self
 
@@ -88,10 +87,9 @@ class KeyRing:
         ring = cls(path=path)
         name: EntityName | None = None
         skipping = False
-        known: dict[str, str] = {}
         for number, line in _lines(data, path):
+            heading = _HEADING.match(line)
             if line.startswith("["):
-                heading = _HEADING.match(line)
                 if heading is None:
                     raise _bad(path, number, "a section head without its ']'", "write [TYPE.ID]")
                 skipping = heading[1] == "global"
@@ -99,9 +97,7 @@ class KeyRing:
                     name = ring._section(heading[1], number)
                 continue
             option, equals, rest = line.partition("=")
-            words = known.get(option)
-            if words is None:
-                words = known[option] = re.sub(r"[\s_]+", " ", option).strip()
+            words = re.sub(r"[\s_]+", " ", option).strip()
             if not equals:
                 raise _bad(
                     path, number, "neither [TYPE.ID] nor NAME = VALUE", "is this a keyring at all?"
@@ -140,7 +136,7 @@ class KeyRing:
                     f"fetch it again with 'ceph auth get {name}'",
                 ) from None
         elif option.startswith("caps ") and option != "caps ":
-            auth.caps[option[5:]] = _encoded(value)
+            auth.caps[option[5:]] = encode(Str, value)
         elif option != "auid":
             raise _bad(
                 self.path,
@@ -288,29 +284,15 @@ def _bad(path: str, number: int, why: str, remedy: str) -> KeyringError:
     return KeyringError(errno.EINVAL, why, remedy, path or "keyring", number)
 
 
-@lru_cache(maxsize=64)
-def _encoded(caps: str) -> bytes:
-    """Most entities of a keyring may do the same."""
-    return encode(Str, caps)
-
-
-def _decoded(line: bytes) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return "\0"
-
-
 def _lines(data: bytes, path: str) -> Iterator[tuple[int, str]]:
     """Number and text of each line that says something; a line ending in a backslash goes on."""
-    try:
-        lines = data.decode().split("\n")
-    except UnicodeDecodeError:
-        lines = [_decoded(raw) for raw in data.split(b"\n")]
-    clean = not any(map(_NO_TEXT.search, lines))
     pending, start = "", 0
-    for number, line in enumerate(lines, 1):
-        if not clean and _NO_TEXT.search(line):
+    for number, raw in enumerate(data.split(b"\n"), 1):
+        try:
+            line = raw.decode()
+        except UnicodeDecodeError:
+            line = "\0"
+        if _NO_TEXT.search(line):
             raise _bad(path, number, "has bytes that no text has", "is this a keyring at all?")
         start = start or number
         pending += line.rstrip("\r")

@@ -12,8 +12,8 @@ from typing import Any
 from mdsdaemon.encoding.codec import Decoder, struct_of
 from mdsdaemon.encoding.errors import DecodeError, short
 
-_HEAD = struct_of("BBI")
-_LEN = struct_of("I")
+HEAD = struct_of("BBI")
+LEN = struct_of("I")
 
 BodyOf = Callable[[int], Decoder]
 """The decoder of the fields of a struct version."""
@@ -41,7 +41,7 @@ def start_decoder(
         known: what `body_of` has given before, by version.
         keep_tail: keep what follows the fields.
     """
-    where, head = (name, ""), _HEAD.unpack_from
+    where, head = (name, ""), HEAD.unpack_from
 
     def decode_start(b: bytes, o: int, e: int, f: int) -> tuple[Any, int]:
         if o + 6 > e:
@@ -94,7 +94,7 @@ def legacy_decoder(
             return body_of(v)(b, o, e, f)
         if o + 4 > e:
             raise short(where, o, e, 4)
-        end = o + 4 + _LEN.unpack_from(b, o)[0]
+        end = o + 4 + LEN.unpack_from(b, o)[0]
         o += 4
         if end > e:
             raise short(where, o, e, end - o)

@@ -24,6 +24,7 @@ from mdsdaemon.encoding.codec import (
     usual_decode,
     usual_encode,
 )
+from mdsdaemon.encoding.envelopes import HEAD, LEN
 from mdsdaemon.encoding.fields import FieldSpec, Renamed, runs, written
 from mdsdaemon.encoding.shared import known_values
 
@@ -32,10 +33,8 @@ C = TypeVar("C")
 METADATA = "mdsdaemon.wire"
 """Under this key a field's metadata holds its FieldSpec."""
 
-_HEAD = struct_of("BBI")
 _USUAL_HEAD = "HI"
-"""The same with version and compat version in one number."""
-_LEN = struct_of("I")
+"""`HEAD` with version and compat version in one number."""
 _INLINE_FIELDS = 16
 """A struct of more fields is written by a function of its own, wherever it is."""
 
@@ -205,7 +204,7 @@ class WireCodec(Codec[C]):
         v, compat = self.pick(0)
         parts: list[str] = []
         if self.envelope == "start":
-            size = struct_of(self.usual_out or "").size - _HEAD.size
+            size = struct_of(self.usual_out or "").size - HEAD.size
             parts = [str(v), str(compat), str(size)]
         for name, spec in self.specs.items():
             if spec.in_version(v):
@@ -217,7 +216,7 @@ class WireCodec(Codec[C]):
             return self.load(g, names)
         v, compat = self.pick(0)
         if self.envelope == "start":
-            size = struct_of(self.usual or "").size - _HEAD.size
+            size = struct_of(self.usual or "").size - HEAD.size
             checks += [(names[0], str(v | compat << 8)), (names[1], str(size))]
             names = names[2:]
         args: dict[str, str] = {}
@@ -433,10 +432,10 @@ class WireCodec(Codec[C]):
             body(out, x, f)
             return
         at = len(out)
-        out += _HEAD.pack(v, compat, 0)
+        out += HEAD.pack(v, compat, 0)
         body(out, x, f)
         out += tail
-        _LEN.pack_into(out, at + 2, len(out) - at - 6)
+        LEN.pack_into(out, at + 2, len(out) - at - 6)
 
     # -- plain values -----------------------------------------------------------------------
 

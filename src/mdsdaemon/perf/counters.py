@@ -100,9 +100,7 @@ class Counter:
 
     def tinc(self, seconds: float) -> None:
         """Add a duration; for an average, add one value to it."""
-        self.value = (self.value + round(seconds * NSEC)) & _U64
-        if self.type & Type.LONGRUNAVG:
-            self.avgcount += 1
+        self.inc(round(seconds * NSEC))
 
     def tset(self, seconds: float) -> None:
         """Set a duration or a point in time."""

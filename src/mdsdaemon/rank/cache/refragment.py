@@ -81,6 +81,7 @@ def _move(
         target.fnode.damage_flags = sources[0].fnode.damage_flags
         target.fnode.snap_purged_thru = min(source.fnode.snap_purged_thru for source in sources)
     dir_hash = inode.inode.dir_layout.dir_hash
+    # the pieces stand in the order of their values: the bits that were added are a piece's number
     bits_below, last = MAX_BITS - base.bits - bits, len(targets) - 1
     for source in sources:
         _move_dirty(source, targets)

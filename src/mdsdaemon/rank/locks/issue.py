@@ -52,7 +52,7 @@ class CapIssuer(CapState, ABC):
     def __init__(self, rank: RankCore) -> None:
         super().__init__(rank)
         self._kicks: dict[Capability, None] = {}
-        self._orphaned: dict[Capability, None] = {}
+        self._orphaned: set[Capability] = set()
         self._given_up: set[Session] = set()
 
     # -- having and losing them ---------------------------------------------------------------
@@ -259,11 +259,11 @@ class CapIssuer(CapState, ABC):
 
     def _tell_of_end_later(self, cap: Capability) -> None:
         if cap not in self._orphaned:
-            self._orphaned[cap] = None
+            self._orphaned.add(cap)
             self.rank.leisure.push(lambda: self._tell_of_end(cap))
 
     def _tell_of_end(self, cap: Capability) -> None:
-        del self._orphaned[cap]
+        self._orphaned.remove(cap)
         inode = cap.inode
         if not inode.caps or inode.caps.get(cap.client) is not cap or inode.inode.nlink:
             return

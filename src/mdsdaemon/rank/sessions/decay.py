@@ -28,7 +28,7 @@ class DecayCounter:
             now = trio.current_time()
         value = self._value
         if value:
-            value *= 0.5 ** ((now - self._at) / self.halflife)
+            value = self._faded(now)
         value += amount
         if value < _LEAST:
             value = 0.0

@@ -143,17 +143,14 @@ class LockTaker(Leases):
         intent = None if holds is None else holds.inodes.get((inode, lock))
         locks: InodeLocks | None = inode.locks
         if intent is None:
+            rests = locks is None or (not locks.queues[lock] and locks.is_stable(lock))
+            if rests and mode == st.X and is_given_back(lock, inode.caps or {}):
+                return None
             if locks is None:
                 if mode == st.RD or not (inode.caps or (mode == st.WR and inode.is_base)):
                     return None
-                if mode == st.X and is_given_back(lock, inode.caps or {}):
-                    return None
                 locks = self.locks_of(inode)
-            elif locks.queues[lock]:
-                pass
-            elif mode == st.X and locks.is_stable(lock) and is_given_back(lock, inode.caps or {}):
-                return None
-            elif locks.fits(lock, mode, req.client):
+            elif rests and locks.fits(lock, mode, req.client):
                 if (
                     lock == st.FILE
                     and inode.is_dir

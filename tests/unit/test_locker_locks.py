@@ -94,7 +94,8 @@ def test_what_was_given_back_is_taken_without_a_move(name: str, bits: int) -> No
     before, sent = str(inode.locks), len(one.con.sent)
     req = Request(two.number)
     assert taken(kit, req, x=((inode, name),))
-    assert req.locks is None
+    assert not req.locks.inodes
+    assert inode in req.locks.untidy
     assert str(inode.locks) == before
     assert len(one.con.sent) == sent
     others = {"auth", "link", "xattr"} - {name}

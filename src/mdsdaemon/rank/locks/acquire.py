@@ -145,6 +145,8 @@ class LockTaker(Leases):
         if intent is None:
             rests = locks is None or (not locks.queues[lock] and locks.is_stable(lock))
             if rests and mode == st.X and is_given_back(lock, inode.caps or {}):
+                if inode.caps:
+                    self.holds(req).untidy[inode] = None  # what clients wish for may have changed
                 return None
             if locks is None:
                 if mode == st.RD or not (inode.caps or (mode == st.WR and inode.is_base)):
